@@ -12,7 +12,7 @@ JsonObject: TypeAlias = Mapping[str, JsonValue]
 
 
 class Peer(NamedTuple):
-    """Who is on the other end of a unix socket, as the kernel says (SO_PEERCRED, unix(7)).
+    """Who is on the other end of a unix socket, as the kernel says (SO_PEERCRED and SO_PEERGROUPS, unix(7)).
 
     `pid` is 0 when the peer lives in a PID namespace that ours cannot see.
     """
@@ -20,6 +20,17 @@ class Peer(NamedTuple):
     pid: int
     uid: int
     gid: int
+    groups: tuple[int, ...] = ()
+
+
+class Access(StrEnum):
+    """Who may call a method; one word beside each row of a METHODS table."""
+
+    OPEN = "open"  # any peer that can connect
+    OPERATOR = (
+        "operator"  # root, the daemon's own uid, a configured operator, or a token that carries the method's right
+    )
+    TOKEN = "token"  # noqa: S105  a verified, unexpired, unrevoked token; the handler then applies the policy to the path
 
 
 class ServiceState(StrEnum):

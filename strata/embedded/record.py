@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""What is known of a private systemd, and the record of it that lies in the runtime directory."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from strata.paths import Paths
+
+
+class Embedded(NamedTuple):
+    """A private systemd as the machine sees it.
+
+    `pid` and `start_time` (clock ticks since boot, /proc/PID/stat) name its PID 1 even after the number is used again;
+    `root` is None where it runs in the machine's own tree; `made` are the directories and files that boot had to
+    make, oldest first, and that stop takes away when nothing is in them.
+    """
+
+    runtime_dir: Path
+    state_dir: Path
+    pid: int
+    start_time: int
+    cgroups: tuple[Path, ...]
+    root: Path | None
+    version: int
+    made: tuple[Path, ...] = ()
+
+    @property
+    def bus_address(self) -> str:
+        """systemd's own socket, for D-Bus without a bus daemon; reachable from the machine's namespaces as root."""
+        return f"unix:path=/proc/{self.pid}/root/run/systemd/private"
+
+    def alive(self) -> bool:
+        """Whether the process is there, is the one that was booted, and is PID 1 of a namespace of its own."""
+        return start_time(self.pid) == self.start_time and _is_pid_one(self.pid)
+
+
+def path_of(runtime_dir: Path) -> Path:
+    """Where the record lies."""
+    return runtime_dir / "embedded.json"
+
+
+def write(embedded: Embedded) -> None:
+    """Put the record in place whole (rename(2))."""
+    path = path_of(embedded.runtime_dir)
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(embedded._asdict(), default=str) + "\n")
+    draft.rename(path)
+
+
+def read(paths: Paths) -> Embedded | None:
+    """The record of this runtime directory, whether its systemd lives or not; None where there is none."""
+    try:
+        raw = json.loads(path_of(paths.runtime_dir).read_text())
+    except FileNotFoundError:
+        return None
+    return Embedded(
+        runtime_dir=Path(raw["runtime_dir"]),
+        state_dir=Path(raw["state_dir"]),
+        pid=int(raw["pid"]),
+        start_time=int(raw["start_time"]),
+        cgroups=tuple(map(Path, raw["cgroups"])),
+        root=Path(raw["root"]) if raw["root"] else None,
+        version=int(raw["version"]),
+        made=tuple(map(Path, raw["made"])),
+    )
+
+
+def start_time(pid: int) -> int | None:
+    """When a living process started, in clock ticks since boot; None for one that is gone or a zombie (proc(5))."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name in field 2 may hold spaces and brackets: fields are counted from the last bracket on.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZXx" else int(fields[19])
+
+
+def _is_pid_one(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    numbers = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
+    return len(numbers) > 1 and numbers[-1] == "1" and os.path.exists(f"/proc/{pid}/root")

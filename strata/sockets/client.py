@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""The blocking client: standard library only, because the CLI pays for every import at every call."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from strata.errors import BY_CODE, Internal, StrataError, Unavailable
+from strata.sockets import frame
+
+
+class Client:
+    """One connection to one service. Use as a context manager; it is not safe to share between threads."""
+
+    def __init__(self, path: str | Path, timeout: float | None = None) -> None:
+        """Connect to the unix socket at `path`; `timeout` in seconds bounds every wait.
+
+        Raises Unavailable when nobody listens there.
+        """
+        self.path = str(path)
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sock.settimeout(timeout)
+        try:
+            self._sock.connect(self.path)
+        except OSError as error:
+            self._sock.close()
+            raise Unavailable(f"dial {self.path}: {error.strerror or error}") from error
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._sock.close()
+
+    def call(self, method: str, params: Any = None, token: str = "", req_id: str = "") -> Any:
+        """The `result` of a call (None when it has none). Raises the StrataError that the service answered."""
+        reply = self.exchange(method, params, token, req_id)
+        if not reply.get("ok"):
+            raise error_of(reply)
+        return reply.get("result")
+
+    def exchange(self, method: str, params: Any = None, token: str = "", req_id: str = "") -> dict[str, Any]:
+        """The whole reply envelope, `ok` or not. Raises Unavailable when the connection breaks."""
+        self._send(method, params, token, req_id)
+        return self._receive()
+
+    def stream(self, method: str, params: Any = None, token: str = "") -> Iterator[Any]:
+        """Results of a streaming method, until its last. Raises StrataError."""
+        self._send(method, params, token, "")
+        while True:
+            reply = self._receive()
+            if not reply.get("ok"):
+                raise error_of(reply)
+            if not reply.get("more"):
+                return
+            yield reply.get("result")
+
+    def _send(self, method: str, params: Any, token: str, req_id: str) -> None:
+        request: dict[str, Any] = {"v": 1, "req_id": req_id or new_req_id(), "method": method}
+        if token:
+            request["auth"] = {"token": token}
+        if params is not None:
+            request["params"] = params
+        try:
+            self._sock.sendall(frame.encode(json.dumps(request).encode()))
+        except OSError as error:
+            raise self._broken(error) from error
+
+    def _receive(self) -> dict[str, Any]:
+        reply = json.loads(self._exactly(frame.payload_size(self._exactly(4))))
+        if not isinstance(reply, dict):
+            raise Internal(f"{self.path} did not answer with an envelope")
+        return reply
+
+    def _exactly(self, size: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < size:
+            try:
+                part = self._sock.recv(size - len(parts))
+            except OSError as error:
+                raise self._broken(error) from error
+            if not part:
+                raise Unavailable(f"{self.path} closed the connection before it answered")
+            parts += part
+        return bytes(parts)
+
+    def _broken(self, error: OSError) -> Unavailable:
+        reason = "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or error)
+        return Unavailable(f"cannot reach {self.path}: {reason}")
+
+
+def new_req_id() -> str:
+    """16 hexadecimal digits (spec 1.12)."""
+    return os.urandom(8).hex()
+
+
+def error_of(reply: dict[str, Any]) -> StrataError:
+    """The typed error in a reply that is not ok."""
+    body = reply.get("error") or {}
+    kind = BY_CODE.get(body.get("code", 0), Internal)
+    return kind(str(body.get("message", "no message")), **(body.get("details") or {}))

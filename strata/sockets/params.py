@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""Parameters of a call: a JSON object becomes a typed frozen value, by the reference's rules (spec 1.7).
+
+A required parameter that is absent or of the wrong type is `missing X param`; numbers may be floats and are truncated;
+unknown parameters are ignored. An optional parameter of the wrong type is refused, never silently dropped.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import types
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from strata.errors import InvalidArgument
+
+P = TypeVar("P", bound=msgspec.Struct)
+_WRONG = object()
+
+
+def read(kind: type[P], raw: Mapping[str, Any] | None) -> P:
+    """Build `kind` from the params of a request. Raises InvalidArgument naming the first parameter at fault."""
+    fields = _fields(kind)
+    if not fields:
+        return kind()
+    raw = raw or {}
+    return kind(
+        **{name: value for name, value in ((f.name, f.take(raw)) for f in fields) if value is not msgspec.UNSET}
+    )
+
+
+class _Field:
+    def __init__(self, name: str, required: bool, noun: str, accept: Callable[[Any], Any]) -> None:
+        self.name, self.required, self.noun, self.accept = name, required, noun, accept
+
+    def take(self, raw: Mapping[str, Any]) -> Any:
+        given = raw.get(self.name)
+        value = _WRONG if given is None else self.accept(given)
+        if value is not _WRONG:
+            return value
+        if self.required:
+            raise InvalidArgument(f"missing {self.name} param", param=self.name, expected=self.noun)
+        if given is None:
+            return msgspec.UNSET
+        raise InvalidArgument(f"{self.name} must be {self.noun}", param=self.name, expected=self.noun)
+
+
+def _text(value: Any) -> Any:
+    return value if isinstance(value, str) and value else _WRONG
+
+
+def _optional_text(value: Any) -> Any:
+    return value if isinstance(value, str) else _WRONG
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return _WRONG
+    return int(value)
+
+
+def _boolean(value: Any) -> Any:
+    return value if isinstance(value, bool) else _WRONG
+
+
+def _number(value: Any) -> Any:
+    return _WRONG if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+
+
+def _texts(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else _WRONG
+
+
+ACCEPTED: dict[Any, tuple[str, Callable[[Any], Any]]] = {
+    str: ("a string", _optional_text),
+    int: ("a number", _whole),
+    float: ("a number", _number),
+    bool: ("true or false", _boolean),
+    tuple[str, ...]: ("a list of strings", _texts),
+    Any: ("a value", lambda value: value),  # the handler judges it
+}
+
+
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[_Field, ...]:
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple(_field(info, _plain(hints[info.name])) for info in msgspec.structs.fields(kind))
+
+
+def _field(info: msgspec.structs.FieldInfo, plain: Any) -> _Field:
+    noun, accept = ACCEPTED[plain]
+    if info.required and plain is str:
+        accept = _text  # the reference treats "" as absent for every required string
+    return _Field(info.name, info.required, noun, accept)
+
+
+def _plain(hint: Any) -> Any:
+    """The bare type under Annotated[...] and `| None`."""
+    if get_origin(hint) is Annotated:
+        return _plain(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return _plain(next(arg for arg in get_args(hint) if arg is not type(None)))
+    return hint

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""The life of a room's process: sockets from systemd, readiness, watchdog, and an orderly end on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import uvloop
+
+from strata import config, log
+from strata.config import Settings
+from strata.errors import StrataError
+from strata.paths import Paths
+from strata.sockets import listen
+from strata.sockets.server import Server
+from strata.systemd import notify
+
+logger = logging.getLogger(__name__)
+Compose = Callable[[Paths, Settings], contextlib.AbstractAsyncContextManager[Server]]
+"""Builds the room and yields its server; leaving the context closes what the room owns."""
+
+
+def run(compose: Compose, name: str) -> int:
+    """Serve the room until SIGTERM or SIGINT; the process's exit code. A start-up that cannot be is one sentence."""
+    try:
+        paths = Paths.from_env()
+        settings = config.load(paths)
+        log.setup(settings.log_level)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(compose, name, paths, settings))
+    except StrataError as error:
+        print(f"<3>strata-{name}: {error.message}", file=sys.stderr)
+        return 1
+
+
+async def _serve(compose: Compose, name: str, paths: Paths, settings: Settings) -> int:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with compose(paths, settings) as server:
+        with _sockets(paths.socket(name)) as sockets:
+            for sock in sockets:
+                await server.listen(sock)
+            async with watchdog():
+                notify.notify("READY=1")
+                logger.info("%s is ready", name)
+                await ended.wait()
+            notify.notify("STOPPING=1")
+            await server.close()
+    return 0
+
+
+@contextlib.contextmanager
+def _sockets(path: Path) -> Iterator[list[socket.socket]]:
+    """What systemd passed; else a socket of our own, whose file is removed at the end."""
+    passed = list(listen.inherited().values())
+    if passed:
+        yield passed
+        return
+    own = listen.bound(path)
+    try:
+        yield [own]
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.asynccontextmanager
+async def watchdog() -> AsyncIterator[None]:
+    """Tell systemd three times per interval that this event loop turns; a loop that hangs is killed."""
+    interval = notify.watchdog_seconds()
+    task = asyncio.create_task(_tick(interval / 3)) if interval else None
+    try:
+        yield
+    finally:
+        if task:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def _tick(seconds: float) -> None:
+    while True:
+        notify.notify("WATCHDOG=1")
+        await asyncio.sleep(seconds)

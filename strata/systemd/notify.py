@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""Telling systemd how we are: sd_notify(3) and the watchdog, without a library."""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+from collections.abc import Sequence
+
+
+def notify(*assignments: str, fds: Sequence[int] = ()) -> bool:
+    """Send `READY=1`, `STATUS=…`, `FDSTORE=1` … to the service manager; False when there is none to tell."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return False
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.connect("\0" + address[1:] if address.startswith("@") else address)
+        sock.sendmsg(["\n".join(assignments).encode()], rights)
+    return True
+
+
+def watchdog_seconds() -> float | None:
+    """The interval within which systemd wants to hear from us (sd_watchdog_enabled(3)), or None."""
+    wanted, pid = os.environ.get("WATCHDOG_USEC"), os.environ.get("WATCHDOG_PID")
+    if not wanted or (pid and pid != str(os.getpid())):
+        return None
+    return int(wanted) / 1_000_000
