@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Where a unit is to run: everything that is not in the manifest and yet decides what its text says."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from strata.paths import Paths
+from strata.units.access import Access, access
+
+Mode: TypeAlias = Literal["system", "user", "embedded"]
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """`code_paths` are directories that every service must be able to read; `code` is how sealed ones get to."""
+
+    mode: Mode
+    systemd_version: int
+    runtime_dir: str
+    state_dir: str
+    config_dir: str
+    python: str
+    code_paths: tuple[str, ...]
+    code: Access
+    node_id: str = "local-0"
+
+    @property
+    def private(self) -> bool:
+        """May units have users, capabilities and mount namespaces of their own? Not below a user manager."""
+        return self.mode != "user"
+
+    def placeholders(self) -> dict[str, str]:
+        """What `${…}` in a manifest stands for."""
+        return {
+            "python": self.python,
+            "runtime_dir": self.runtime_dir,
+            "state_dir": self.state_dir,
+            "config_dir": self.config_dir,
+            "node_id": self.node_id,
+        }
+
+
+def context(mode: Mode, systemd_version: int, paths: Paths, node_id: str = "local-0") -> Context:
+    """The context of this very process: its interpreter, its code, the machine's permissions."""
+    code_paths = own_code()
+    runtime, config = str(paths.runtime_dir), str(paths.config_dir)
+    seen = (*code_paths, runtime, *((config,) if os.path.isdir(config) else ()))
+    return Context(
+        mode=mode,
+        systemd_version=systemd_version,
+        runtime_dir=runtime,
+        state_dir=str(paths.state_dir),
+        config_dir=config,
+        python=sys.executable,
+        code_paths=code_paths,
+        code=access(seen),
+        node_id=node_id,
+    )
+
+
+def own_code() -> tuple[str, ...]:
+    """The directories that hold the running interpreter, its libraries and Strata itself."""
+    package = str(Path(__file__).resolve().parent.parent)
+    prefixes = (sys.prefix, sys.base_prefix, os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix))
+    return tuple(dict.fromkeys((*prefixes, package)))

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""Manifest to unit text. The templates are the only place where a unit is written down."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+
+from strata.errors import InvalidArgument
+from strata.units import contract, names
+from strata.units.context import Context
+from strata.units.model import Manifest, Verbatim
+from strata.units.text import quote
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+SUPERVISOR_STOP_SEC = 120.0
+
+_PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+
+
+class UnitText(NamedTuple):
+    """A unit's name and the whole text of its file."""
+
+    name: str
+    text: str
+
+
+def render(manifest: Manifest, context: Context) -> tuple[UnitText, ...]:
+    """The service's unit and, if it declares a socket, the socket's. Raises InvalidArgument for a value that cannot be
+    written into a unit."""
+    plain = _texts(manifest, context, "")
+    return _texts(manifest, context, digest(plain))
+
+
+def _texts(manifest: Manifest, context: Context, mark: str) -> tuple[UnitText, ...]:
+    fill = Filler(manifest, context)
+    service = names.service_unit(manifest.name, manifest.core, "service")
+    socket = names.service_unit(manifest.name, manifest.core, "socket") if manifest.socket else ""
+    given = {
+        "manifest": manifest,
+        "context": context,
+        "service": service,
+        "socket": socket,
+        "unit": fill.verbatim(manifest.unit),
+        "command": [fill(word) for word in manifest.command],
+        "environment": {key: fill(value) for key, value in manifest.environment.items()},
+        "credentials": {key: fill(value) for key, value in manifest.credentials.items()},
+        "listen": fill(manifest.socket.listen) if manifest.socket else "",
+        "after": [_dependency(name) for name in manifest.after],
+        "digest": mark,
+    }
+    texts = [UnitText(service, _template("service.j2", given))]
+    if socket:
+        texts.append(UnitText(socket, _template("socket.j2", given)))
+    return tuple(texts)
+
+
+def _dependency(name: str) -> str:
+    return names.service_unit(name, name in names.CORE, "service")
+
+
+def render_slice(context: Context) -> UnitText:
+    """`strata.slice`, which everything of Strata runs below."""
+    return UnitText(names.SLICE, _template("slice.j2", {"context": context}))
+
+
+def render_supervisor(context: Context) -> UnitText:
+    """The supervisor's own unit."""
+    given = {"context": context, "stop_sec": SUPERVISOR_STOP_SEC, "service": names.SUPERVISOR}
+    return UnitText(names.SUPERVISOR, _template("supervisor.j2", given))
+
+
+def digest(texts: Iterable[UnitText]) -> str:
+    """SHA-256 over names and texts, in hex: changes when anything that is declared changes.
+
+    `render` writes it into the service as LogExtraFields=STRATA_MANIFEST=, computed before it is in there.
+    """
+    hasher = hashlib.sha256()
+    for unit in texts:
+        hasher.update(f"{unit.name}\0{unit.text}\0".encode())
+    return hasher.hexdigest()
+
+
+class Filler:
+    """Puts the values of placeholders such as `${runtime_dir}` into a manifest's text; other `${…}` stay as written."""
+
+    def __init__(self, manifest: Manifest, context: Context) -> None:
+        self.known = {**context.placeholders(), "name": manifest.name}
+
+    def __call__(self, text: str) -> str:
+        return _PLACEHOLDER.sub(lambda match: self.known.get(match[1], match[0]), text)
+
+    def verbatim(self, unit: Verbatim) -> dict[str, list[tuple[str, str]]]:
+        """Section to (directive, value), with `%` in the values of placeholders written so that it stays one."""
+        known = {key: value.replace("%", "%%") for key, value in self.known.items()}
+        return {
+            section: [
+                (name, _PLACEHOLDER.sub(lambda match: known.get(match[1], match[0]), value))
+                for name, listed in unit.get(section, {}).items()
+                for value in listed
+            ]
+            for section in contract.SECTIONS
+        }
+
+
+def _template(name: str, given: dict[str, object]) -> str:
+    return _environment().get_template(name).render(given)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    # Unit files are not HTML: `single_line` below is what keeps a value from becoming a line of its own.
+    environment = jinja2.Environment(  # noqa: S701
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=single_line,
+    )
+    environment.filters.update(argv=argv, word=word, span=span, literal=literal, octal="{:04o}".format)
+    return environment
+
+
+def single_line(value: object) -> object:
+    """Refuses a value that would end the line it is written in, or that systemd would read as a continuation."""
+    text = str(value)
+    if any(ord(character) < 32 for character in text) or text.endswith("\\"):
+        raise InvalidArgument(
+            f"cannot write {text!r} into a unit: it must be one line that does not end in a backslash"
+        )
+    return value
+
+
+def word(value: str) -> str:
+    """One word of a list, quoted (systemd.syntax(7)), its `%` kept from being a specifier."""
+    return quote(value).replace("%", "%%")
+
+
+def argv(command: list[str]) -> str:
+    """A command line that passes exactly these words: neither `$` nor `%` means anything in them."""
+    return " ".join(_argument(item) for item in command)
+
+
+def _argument(item: str) -> str:
+    return ('""' if not item else '";"' if item == ";" else word(item)).replace("$", "$$")
+
+
+def literal(value: str) -> str:
+    """Free text such as a description, its `%` kept from being a specifier."""
+    return value.replace("%", "%%")
+
+
+def span(seconds: float) -> str:
+    """A time span, to the microsecond (systemd.time(7))."""
+    micros = round(seconds * 1_000_000)
+    return f"{micros // 1_000_000}s" if micros % 1_000_000 == 0 else f"{micros}us"
