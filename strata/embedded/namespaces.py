@@ -26,6 +26,14 @@ MS_PRIVATE = 0x40000
 MS_SLAVE = 0x80000
 MS_SHARED = 0x100000
 MNT_DETACH = 2
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+
+# The same numbers on every machine, as for all calls since Linux 5.1; libc has no wrappers before glibc 2.36.
+_OPEN_TREE = 428
+_MOVE_MOUNT = 429
 
 # pivot_root has no wrapper in libc; the number is the machine's (syscalls(2)).
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "armv7l": 218, "ppc64le": 203, "s390x": 217}
@@ -51,9 +59,22 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
     _check(answer, f"mount {kind or source} on {target}")
 
 
-def bind(source: str, target: str) -> None:
-    """Show `source`, with all that is mounted below it, at `target`."""
-    mount(source, target, flags=MS_BIND | MS_REC)
+def lift(source: str) -> int:
+    """Take a copy of the mounts at and below `source` into a descriptor, to be put down later (open_tree(2)).
+
+    Unlike a path it stays good when the tree it came from is covered or gone.
+    """
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
+    fd: int = _libc.syscall(ctypes.c_long(_OPEN_TREE), _AT_FDCWD, os.fsencode(source), flags)
+    _check(min(fd, 0), f"read the mounts below {source}")
+    return fd
+
+
+def put(fd: int, target: str) -> None:
+    """Mount what `lift` took at `target`, and close the descriptor (move_mount(2))."""
+    call = ctypes.c_long(_MOVE_MOUNT)
+    _check(_libc.syscall(call, fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH), f"mount {target}")
+    os.close(fd)
 
 
 def detach(target: str) -> None:

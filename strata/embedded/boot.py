@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""Boot a private systemd for one runtime directory, find it again, and end it without a trace.
+
+It is the system manager of PID, mount, IPC, UTS and cgroup namespaces of its own, in the machine's own file tree or in
+one that is given; network and users are the machine's. Everything below asks for root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from strata.embedded import cgroups, plan, ready, record
+from strata.embedded.enter import run, shell
+from strata.embedded.lock import locked
+from strata.embedded.record import Embedded
+from strata.errors import Conflict, StrataError, Unavailable
+from strata.paths import Paths
+
+__all__ = ["Embedded", "boot", "clean", "find", "run", "shell", "stop"]
+
+# systemd starts halt.target on it, which in a container ends PID 1 when all is stopped (systemd(1), SIGNALS).
+_HALT = signal.SIGRTMIN + 3
+
+
+def boot(paths: Paths, *, root: Path | None = None, binds: Sequence[Path] = (), timeout: float = 30.0) -> Embedded:
+    """Boot a private systemd and return when it says that it is up; it outlives the caller.
+
+    `root` is a file tree with a systemd in it (it is not written to), None the machine's own. `binds` are further paths
+    of the machine to show at the same place inside, needed with a `root` or below /run. `timeout` is in seconds.
+    Raises Conflict where one runs already for this runtime directory, and Unavailable where this machine cannot.
+    """
+    made = plan.directories(paths, root)
+    try:
+        with locked(paths.runtime_dir, "boot a private systemd"):
+            _refuse_second(paths)
+            _remove(_leftover(paths), 1.0)
+            return _boot(plan.make(paths, root, binds, made), timeout)
+    except BaseException:
+        if record.read(paths) is None:
+            _remove_made(made)
+        raise
+
+
+def find(paths: Paths) -> Embedded | None:
+    """The private systemd of this runtime directory; None where none lives."""
+    found = record.read(paths)
+    return found if found is not None and found.alive() else None
+
+
+def stop(embedded: Embedded, timeout: float = 20.0) -> None:
+    """End a private systemd in order, by force after `timeout` seconds, and remove all that it left; harmless twice."""
+    if not embedded.runtime_dir.exists():
+        return
+    with locked(embedded.runtime_dir, "stop the private systemd", patience=timeout):
+        _end(embedded, timeout)
+
+
+def clean(paths: Paths, timeout: float = 20.0) -> bool:
+    """Stop whatever runs for this runtime directory and remove what a crash left; whether there was anything."""
+    found = record.read(paths) or _leftover(paths)
+    if found.pid == 0 and not any(cgroup.exists() for cgroup in found.cgroups):
+        return False
+    stop(found, timeout)
+    return True
+
+
+def _boot(wanted: plan.Plan, timeout: float) -> Embedded:
+    embedded: Embedded = wanted.embedded
+    try:
+        with ready.Listener() as listener:
+            started = ready.start(wanted, listener.address)
+            embedded = started.embedded
+            record.write(embedded)
+            started.go()
+            listener.wait(embedded.pid, timeout)
+    except (OSError, StrataError) as error:
+        log = _tail(wanted.log)
+        _end(embedded, 0)
+        raise Unavailable(f"cannot boot a private systemd: {error}{log}") from error
+    except BaseException:
+        _end(embedded, 0)
+        raise
+    return embedded
+
+
+def _refuse_second(paths: Paths) -> None:
+    other = find(paths)
+    if other is not None:
+        raise Conflict(
+            f"cannot boot a private systemd: one runs already for {paths.runtime_dir} (pid {other.pid}); "
+            "use it, or stop it with `strata-ctl embedded stop`"
+        )
+
+
+def _end(embedded: Embedded, timeout: float) -> None:
+    if embedded.alive():
+        _signal_and_wait(embedded, _HALT, timeout)
+    if embedded.alive():
+        _signal_and_wait(embedded, signal.SIGKILL, 10.0)
+    # What `run` put beside it, and a PID 1 that never got as far as the record.
+    cgroups.kill(embedded.cgroups)
+    _remove(embedded, 10.0)
+
+
+def _signal_and_wait(embedded: Embedded, number: int, timeout: float) -> None:
+    try:
+        pidfd = os.pidfd_open(embedded.pid)
+    except ProcessLookupError:
+        return
+    try:
+        # Looked at again now that the pidfd holds it, so that no later process of the same number is hit.
+        if timeout > 0 and embedded.alive():
+            signal.pidfd_send_signal(pidfd, number)
+            ready.gone(pidfd, timeout)
+    finally:
+        os.close(pidfd)
+
+
+def _remove(embedded: Embedded, timeout: float) -> None:
+    left = cgroups.remove(embedded.cgroups, timeout)
+    if left:
+        raise Unavailable(f"cannot stop the private systemd: processes stay in {', '.join(map(str, left))}")
+    for path in (plan.log_of(embedded.runtime_dir), record.path_of(embedded.runtime_dir)):
+        path.unlink(missing_ok=True)
+    _remove_made(embedded.made)
+
+
+def _remove_made(made: Sequence[Path]) -> None:
+    for path in reversed(made):
+        # In use by then, or already gone: then it is not ours to remove.
+        with contextlib.suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _leftover(paths: Paths) -> Embedded:
+    """What a crash before the record was written may have left; the names follow from the runtime directory."""
+    old = record.read(paths)
+    made = old.made if old else ()
+    return Embedded(*paths[:2], 0, 0, plan.cgroups_of(paths), None, 0, made)
+
+
+def _tail(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()[-10:]
+    except FileNotFoundError:
+        return ""
+    return "".join(f"\n  {line}" for line in lines)
