@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: MIT
+"""The blocking connection to a systemd manager: the only file that speaks to pystemd.
+
+Every call blocks while holding the interpreter's lock (pystemd 0.15.3 releases it nowhere), so an event loop must not
+call it: async rooms use `manager.py`, which talks to a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from pystemd.dbusexc import DBusBaseError
+from pystemd.dbuslib import DBusAddress, apply_signature, path_decode, path_encode
+
+from strata.errors import Conflict, Internal, NotFound, PermissionDenied, StrataError, Unavailable
+from strata.systemd.state import PROPERTIES, UNSET_64, Job, UnitStatus
+from strata.units.properties import Property
+
+_NAME = b"org.freedesktop.systemd1"
+_MANAGER_PATH = b"/org/freedesktop/systemd1"
+_MANAGER = b"org.freedesktop.systemd1.Manager"
+_UNIT_PREFIX = b"/org/freedesktop/systemd1/unit"
+_KINDS = {"service": "Service", "socket": "Socket", "slice": "Slice", "scope": "Scope"}
+
+
+class TransientUnit(NamedTuple):
+    """A unit to create: its full name and its properties."""
+
+    name: str
+    properties: tuple[Property, ...]
+
+
+class Bus:
+    """One connection, straight to the manager's private socket: no bus daemon is needed or asked."""
+
+    def __init__(self, address: str) -> None:
+        """Connect, and ask for signals. Raises Unavailable."""
+        self.address = address
+        self._bus = DBusAddress(address.encode(), True)
+        try:
+            self._bus.open()
+            self._call("Subscribe")
+        except DBusBaseError as error:
+            raise Unavailable(f"cannot reach systemd at {address}: {_reason(error)}") from error
+
+    def close(self) -> None:
+        """Hang up."""
+        self._bus.close()
+
+    def fileno(self) -> int:
+        """Readable when signals wait; then drain `signals`."""
+        return int(self._bus.get_fd())
+
+    def version(self) -> str:
+        """As `systemctl --version` says it, e.g. `252.39-1~deb12u1`."""
+        return _text(self._get(_MANAGER_PATH, "Manager", "Version", "s"))
+
+    def start_transient(self, unit: TransientUnit, extra: Sequence[TransientUnit] = ()) -> str:
+        """Create and start `unit`, creating `extra` in the same call (StartTransientUnit); the job's path.
+
+        Raises Conflict when a unit of that name exists, StrataError for anything else systemd refuses.
+        """
+        arguments = [
+            *apply_signature(b"ss", [unit.name.encode(), b"fail"]),
+            *_properties(unit.properties),
+            (ord("a"), b"(sa(sv))"),
+        ]
+        for other in extra:
+            arguments += [(ord("r"), b"sa(sv)"), *apply_signature(b"s", [other.name.encode()])]
+            arguments += [*_properties(other.properties), (-1, None)]
+        return _text(self._manager("StartTransientUnit", [*arguments, (-1, None)], unit.name))
+
+    def start(self, name: str) -> str:
+        """Start a loaded unit; the job's path."""
+        return self._job("StartUnit", name)
+
+    def stop(self, name: str) -> str:
+        """Stop a unit; the job's path. Raises NotFound when it is not loaded."""
+        return self._job("StopUnit", name)
+
+    def restart(self, name: str) -> str:
+        """Restart a loaded unit, leaving its socket unit listening; the job's path."""
+        return self._job("RestartUnit", name)
+
+    def kill(self, name: str, signal: int) -> None:
+        """Send a signal to every process of the unit."""
+        self._manager("KillUnit", apply_signature(b"ssi", [name.encode(), b"all", signal]), name)
+
+    def reset_failed(self, name: str) -> None:
+        """Forget failure, restart count and start-limit window. A unit that is gone needs none of it."""
+        try:
+            self._manager("ResetFailedUnit", apply_signature(b"s", [name.encode()]), name)
+        except NotFound:
+            return
+
+    def status(self, name: str) -> UnitStatus:
+        """What systemd says of the unit now; `gone` when it knows none."""
+        kind = _KINDS.get(name.rpartition(".")[2], "")
+        path = path_encode(_UNIT_PREFIX, name.encode())
+        values: dict[str, Any] = {}
+        for field, interface, prop, signature in PROPERTIES:
+            if interface in ("Unit", kind) or (interface == "*" and kind):
+                values[field] = _value(field, self._get(path, kind if interface == "*" else interface, prop, signature))
+            if values.get("load_state") == "not-found":
+                break
+        return UnitStatus(name, **values)
+
+    def property(self, name: str, interface: str, prop: str, signature: str) -> Any:
+        """One property of a unit, with its strings still bytes."""
+        return self._get(path_encode(_UNIT_PREFIX, name.encode()), interface, prop, signature)
+
+    def units(self, pattern: str) -> tuple[str, ...]:
+        """Names of the loaded units that match a shell pattern."""
+        rows = self._manager("ListUnitsByPatterns", apply_signature(b"asas", [[], [pattern.encode()]]), pattern)
+        return tuple(_text(row[0]) for row in rows or [])
+
+    def signals(self) -> Iterator[Job | str]:
+        """What has happened since the last look: finished jobs, and names of units of which something changed."""
+        empty = 0
+        # process() gives no word on whether anything is left: an internal step also returns an empty message.
+        while empty < 3:
+            message = self._process()
+            if message.is_empty():
+                empty += 1
+                continue
+            empty = 0
+            found = _signal(message)
+            if found:
+                yield found
+
+    def _process(self) -> Any:
+        try:
+            return self._bus.process()
+        except DBusBaseError as error:
+            raise Unavailable(f"cannot hear systemd at {self.address}: {_reason(error)}") from error
+
+    def _job(self, method: str, name: str) -> str:
+        return _text(self._manager(method, apply_signature(b"ss", [name.encode(), b"replace"]), name))
+
+    def _manager(self, method: str, arguments: list[tuple[int, Any]], about: str) -> Any:
+        try:
+            return self._call(method, arguments)
+        except DBusBaseError as error:
+            raise _translated(error, method, about) from error
+
+    def _call(self, method: str, arguments: list[tuple[int, Any]] | None = None) -> Any:
+        return self._bus.call_method(_NAME, _MANAGER_PATH, _MANAGER, method.encode(), arguments or []).body
+
+    def _get(self, path: bytes, interface: str, prop: str, signature: str) -> Any:
+        full = f"org.freedesktop.systemd1.{interface}".encode()
+        try:
+            return self._bus.get_property(_NAME, path, full, prop.encode(), signature.encode())
+        except DBusBaseError as error:
+            raise _translated(error, f"Get {prop}", path.decode()) from error
+
+
+def _properties(properties: Sequence[Property]) -> list[tuple[int, Any]]:
+    marshalled: list[tuple[int, Any]] = [(ord("a"), b"(sv)")]
+    for prop in properties:
+        signature = prop.signature.encode()
+        marshalled += [(ord("r"), b"sv"), *apply_signature(b"s", [prop.name.encode()]), (ord("v"), signature)]
+        marshalled += [*apply_signature(signature, [_bytes(prop.value)]), (-1, None), (-1, None)]
+    return [*marshalled, (-1, None)]
+
+
+def _bytes(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, tuple | list):
+        return [_bytes(item) for item in value]
+    return value
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _value(field: str, raw: Any) -> Any:
+    if field == "has_job":
+        return bool(raw[0])
+    if field == "invocation_id":
+        return bytes(raw).hex()
+    if field == "log_fields":
+        return tuple(bytes(item).decode("utf-8", "replace") for item in raw)
+    if raw == UNSET_64:
+        return None
+    return _text(raw) if isinstance(raw, bytes) else raw
+
+
+def _signal(message: Any) -> Job | str | None:
+    message.process_reply(True)
+    member, body = message.headers.get("Member"), message.body
+    if member == b"JobRemoved":
+        return Job(_text(body[1]), _text(body[2]), _text(body[3]))
+    if member == b"UnitRemoved":
+        return _text(body[0])
+    path = message.headers.get("Path") or b""
+    if member == b"PropertiesChanged" and path.startswith(_UNIT_PREFIX + b"/"):
+        return _text(path_decode(path, _UNIT_PREFIX))
+    return None
+
+
+_KIND_OF = (
+    ("NoSuchUnit", NotFound),
+    ("UnitExists", Conflict),
+    ("AccessDenied", PermissionDenied),
+    ("NoReply", Unavailable),
+    ("Disconnected", Unavailable),
+    ("Timeout", Unavailable),
+)
+
+
+def _translated(error: DBusBaseError, doing: str, about: str) -> StrataError:
+    words = f"{type(error).__name__} {getattr(error, 'err_name', '')} {_reason(error)}"
+    kind = next((kind for word, kind in _KIND_OF if word in words), Internal)
+    if "not loaded" in words:
+        kind = NotFound
+    if "Connection" in words or "Broken pipe" in words or "end-of-file" in words:
+        kind = Unavailable
+    return kind(f"cannot {doing} {about}: {_reason(error)}", unit=about)
+
+
+def _reason(error: DBusBaseError) -> str:
+    message = getattr(error, "err_message", "") or str(error)
+    text = _text(message) if message else ""
+    return text or os.strerror(abs(getattr(error, "errno", 0) or 0))

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""The process between an event loop and systemd: it may block on D-Bus, so that the loop never does.
+
+Started by `manager.py` with a socketpair as its standard input. Requests come in as frames and are answered in order;
+in between, it reports finished jobs and the new status of every unit that changed. It ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from strata.errors import StrataError
+from strata.sockets import frame
+from strata.systemd.bus import Bus, TransientUnit
+from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged
+from strata.systemd.state import Job
+from strata.units.properties import Property
+
+PREFIX = "strata"
+"""Only changes of units whose names begin so are reported."""
+
+
+def _transient(bus: Bus, units: list[tuple[str, list[tuple[str, str, Any]]]]) -> str:
+    first, *others = (TransientUnit(name, tuple(Property(*row) for row in rows)) for name, rows in units)
+    return bus.start_transient(first, others)
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "version": Bus.version,
+    "start_transient": _transient,
+    "start": Bus.start,
+    "stop": Bus.stop,
+    "restart": Bus.restart,
+    "kill": Bus.kill,
+    "reset_failed": Bus.reset_failed,
+    "status": Bus.status,
+    "units": Bus.units,
+}
+
+
+class Gateway:
+    """One bus, one parent."""
+
+    def __init__(self, bus: Bus, parent: socket.socket) -> None:
+        self.bus, self.parent = bus, parent
+        self._frames = frame.Decoder()
+        self._asks = msgspec.msgpack.Decoder(Ask)
+
+    def serve(self) -> None:
+        """Until the parent hangs up."""
+        poll = select.poll()
+        poll.register(self.bus.fileno(), select.POLLIN)
+        poll.register(self.parent, select.POLLIN)
+        self._report_changes()
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if self.parent.fileno() in ready:
+                data = self.parent.recv(262_144)
+                if not data:
+                    return
+                for payload in self._frames.feed(data):
+                    self._answer(self._asks.decode(payload))
+            self._report_changes()
+
+    def _answer(self, ask: Ask) -> None:
+        try:
+            self._send(Answer(ask.number, OPERATIONS[ask.operation](self.bus, *ask.arguments)))
+        except StrataError as error:
+            self._send(Answer(ask.number, None, error.code, error.message))
+
+    def _report_changes(self) -> None:
+        # A reading below may queue further signals, which no poll would wake us for: look until nothing is left.
+        while changed := self._collect():
+            for name in changed:
+                self._send(UnitChanged(self.bus.status(name)))
+
+    def _collect(self) -> list[str]:
+        changed: dict[str, None] = {}
+        for found in self.bus.signals():
+            if isinstance(found, Job):
+                if found.unit.startswith(PREFIX):
+                    self._send(JobDone(found))
+                    changed[found.unit] = None
+            elif found.startswith(PREFIX):
+                changed[found] = None
+        return list(changed)
+
+    def _send(self, report: Report) -> None:
+        self.parent.sendall(frame.encode(msgspec.msgpack.encode(report)))
+
+
+def main() -> int:
+    """`python -m strata.systemd.gateway ADDRESS`, with the parent's socket as standard input."""
+    try:
+        Gateway(Bus(sys.argv[1]), socket.socket(fileno=0)).serve()
+    except StrataError as error:
+        print(f"<3>strata gateway: {error.message}", file=sys.stderr)
+        return 1
+    except (BrokenPipeError, ConnectionResetError):
+        return 0  # the parent is gone
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

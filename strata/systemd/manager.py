@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""systemd for an event loop: calls that can be awaited, and a callback for everything that changes.
+
+The blocking work is done by `gateway.py` in a process of its own. Should that process die, a new one is started, and
+the owner is told to look at everything again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from strata.errors import BY_CODE, Internal, Unavailable
+from strata.sockets import frame
+from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged
+from strata.systemd.state import Job, UnitStatus
+from strata.units.properties import Property
+
+log = logging.getLogger(__name__)
+Units = Sequence[tuple[str, Sequence[Property]]]
+RESTART_SECONDS = 0.5
+
+
+class Owner(Protocol):
+    """Who hears of changes; called on the event loop, must not block."""
+
+    def unit_changed(self, status: UnitStatus) -> None:
+        """A unit of ours looks like this now."""
+
+    def resync(self) -> None:
+        """Changes may have been missed: look at every unit again."""
+
+
+class Manager:
+    """One systemd manager, reached through a gateway process."""
+
+    def __init__(self, address: str, owner: Owner, timeout: float = 10.0) -> None:
+        """`timeout` bounds each call, in seconds: a PID 1 that answers later makes the call Unavailable."""
+        self.address, self.timeout = address, timeout
+        self._owner = owner
+        self._numbers = itertools.count(1)
+        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._jobs: dict[str, asyncio.Future[Job]] = {}
+        self._done: dict[str, Job] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._started = asyncio.Event()
+
+    async def open(self) -> None:
+        """Start the gateway and wait until systemd has answered it once. Raises Unavailable."""
+        self._keeper = asyncio.create_task(self._keep())
+        await self.version()
+
+    async def close(self) -> None:
+        """End the gateway."""
+        if self._keeper:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+
+    async def version(self) -> str:
+        """systemd's version string."""
+        return str(await self._ask("version"))
+
+    async def status(self, name: str) -> UnitStatus:
+        """What systemd says of a unit now."""
+        return msgspec.convert(await self._ask("status", name), UnitStatus)
+
+    async def units(self, pattern: str) -> tuple[str, ...]:
+        """Names of loaded units that match a shell pattern."""
+        return tuple(await self._ask("units", pattern))
+
+    async def start_transient(self, units: Units) -> Job:
+        """Create all of `units` in one call, start the first, and wait for that job. Raises StrataError."""
+        rows = [(name, [tuple(prop) for prop in properties]) for name, properties in units]
+        return await self._job("start_transient", rows)
+
+    async def start(self, name: str) -> Job:
+        """Start a loaded unit and wait for the job."""
+        return await self._job("start", name)
+
+    async def stop(self, name: str) -> Job:
+        """Stop a unit and wait for the job: it is done when no process is left."""
+        return await self._job("stop", name)
+
+    async def restart(self, name: str) -> Job:
+        """Restart a loaded unit and wait for the job."""
+        return await self._job("restart", name)
+
+    async def kill(self, name: str, signal: int) -> None:
+        """Send a signal to every process of the unit."""
+        await self._ask("kill", name, int(signal))
+
+    async def reset_failed(self, name: str) -> None:
+        """Forget failure, restart count and start-limit window."""
+        await self._ask("reset_failed", name)
+
+    # --- the gateway
+
+    async def _job(self, operation: str, *arguments: Any) -> Job:
+        path = str(await self._ask(operation, *arguments))
+        if path in self._done:
+            return self._done.pop(path)
+        future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        self._jobs[path] = future
+        try:
+            return await future
+        finally:
+            self._jobs.pop(path, None)
+
+    async def _ask(self, operation: str, *arguments: Any) -> Any:
+        number = next(self._numbers)
+        future = asyncio.get_running_loop().create_future()
+        self._pending[number] = future
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self._started.wait()
+                assert self._writer is not None
+                self._writer.write(frame.encode(msgspec.msgpack.encode(Ask(number, operation, arguments))))
+                return await future
+        except TimeoutError as error:
+            raise Unavailable(f"cannot {operation}: systemd did not answer within {self.timeout:g} s") from error
+        finally:
+            self._pending.pop(number, None)
+
+    async def _keep(self) -> None:
+        for attempt in itertools.count():
+            if attempt:
+                log.warning("the gateway to systemd ended; starting a new one")
+                await asyncio.sleep(RESTART_SECONDS)
+            await self._run_gateway(resync=attempt > 0)
+
+    async def _run_gateway(self, resync: bool) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "strata.systemd.gateway", self.address, stdin=theirs.fileno()
+            )
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._started.set()
+        if resync:
+            self._owner.resync()
+        try:
+            await self._read(reader)
+        finally:
+            self._started.clear()
+            self._writer.close()
+            self._fail_pending()
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+            await process.wait()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        decoder = msgspec.msgpack.Decoder(Report)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                size = frame.payload_size(await reader.readexactly(4))
+                self._hear(decoder.decode(await reader.readexactly(size)))
+
+    def _hear(self, report: Report) -> None:
+        if isinstance(report, UnitChanged):
+            self._owner.unit_changed(report.status)
+        elif isinstance(report, JobDone):
+            self._job_done(report.job)
+        else:
+            self._answered(report)
+
+    def _answered(self, answer: Answer) -> None:
+        future = self._pending.get(answer.number)
+        if future is None or future.done():
+            return  # its caller gave up waiting
+        if answer.code:
+            future.set_exception(BY_CODE.get(answer.code, Internal)(answer.message))
+        else:
+            future.set_result(answer.value)
+
+    def _job_done(self, job: Job) -> None:
+        future = self._jobs.get(job.path)
+        if future and not future.done():
+            future.set_result(job)
+            return
+        # The job may end before the reply that names it has been read. Few are ever asked for; keep only the newest.
+        self._done[job.path] = job
+        while len(self._done) > 64:
+            self._done.pop(next(iter(self._done)))
+
+    def _fail_pending(self) -> None:
+        for future in [*self._pending.values(), *self._jobs.values()]:
+            if not future.done():
+                future.set_exception(Unavailable("cannot reach systemd: the connection to it was lost"))

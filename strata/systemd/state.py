@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""What systemd says about a unit, as one frozen value (org.freedesktop.systemd1(5))."""
+
+from __future__ import annotations
+
+import msgspec
+
+UNSET_64 = 2**64 - 1
+"""systemd's word for "no value" in 64-bit accounting properties."""
+
+
+class UnitStatus(msgspec.Struct, frozen=True):
+    """The properties that Strata decides by. Times are microseconds since the epoch, 0 for never.
+
+    A unit that was collected reads like one that never existed: look at `gone` before anything else.
+    """
+
+    name: str
+    load_state: str = "not-found"
+    active_state: str = "inactive"
+    sub_state: str = "dead"
+    invocation_id: str = ""
+    state_changed_us: int = 0
+    active_since_us: int = 0
+    has_job: bool = False
+    result: str = ""
+    main_pid: int = 0
+    restarts: int = 0
+    exit_code: int = 0  # CLD_EXITED 1, CLD_KILLED 2, CLD_DUMPED 3 (sigaction(2)); 0 while nothing has ended
+    exit_status: int = 0  # exit status, or signal number
+    status_text: str = ""
+    control_group: str = ""
+    memory_bytes: int | None = None
+    tasks: int | None = None
+    cpu_ns: int | None = None
+    log_fields: tuple[str, ...] = ()
+
+    @property
+    def gone(self) -> bool:
+        """systemd knows no such unit."""
+        return self.load_state == "not-found"
+
+    @property
+    def running(self) -> bool:
+        """A process of the unit may be alive."""
+        return self.active_state in ("active", "reloading", "activating", "deactivating")
+
+    def log_field(self, name: str) -> str:
+        """Value of a field in LogExtraFields=, "" when absent."""
+        prefix = name + "="
+        return next((field.removeprefix(prefix) for field in self.log_fields if field.startswith(prefix)), "")
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A job that systemd has finished; `result` is done, canceled, timeout, failed, dependency or skipped."""
+
+    path: str
+    unit: str
+    result: str
+
+
+# One row per field: (field, interface, property, D-Bus type). Unit types without a row's interface leave the default.
+PROPERTIES: tuple[tuple[str, str, str, str], ...] = (
+    ("load_state", "Unit", "LoadState", "s"),
+    ("active_state", "Unit", "ActiveState", "s"),
+    ("sub_state", "Unit", "SubState", "s"),
+    ("invocation_id", "Unit", "InvocationID", "ay"),
+    ("state_changed_us", "Unit", "StateChangeTimestamp", "t"),
+    ("active_since_us", "Unit", "ActiveEnterTimestamp", "t"),
+    ("has_job", "Unit", "Job", "(uo)"),
+    ("result", "*", "Result", "s"),
+    ("control_group", "*", "ControlGroup", "s"),
+    ("memory_bytes", "*", "MemoryCurrent", "t"),
+    ("tasks", "*", "TasksCurrent", "t"),
+    ("cpu_ns", "*", "CPUUsageNSec", "t"),
+    ("main_pid", "Service", "MainPID", "u"),
+    ("restarts", "Service", "NRestarts", "u"),
+    ("exit_code", "Service", "ExecMainCode", "i"),
+    ("exit_status", "Service", "ExecMainStatus", "i"),
+    ("status_text", "Service", "StatusText", "s"),
+    ("log_fields", "Service", "LogExtraFields", "aay"),
+)
