@@ -31,6 +31,13 @@ class Client:
             self._sock.close()
             raise Unavailable(f"dial {self.path}: {error.strerror or error}") from error
 
+    @classmethod
+    def over(cls, sock: socket.socket, name: str) -> Client:
+        """Speak on a connected stream socket of any family, tcp:// endpoints for one; `name` stands for it in errors."""
+        client = cls.__new__(cls)
+        client.path, client._sock = name, sock
+        return client
+
     def __enter__(self) -> Client:
         return self
 
@@ -55,14 +62,20 @@ class Client:
 
     def stream(self, method: str, params: Any = None, token: str = "") -> Iterator[Any]:
         """Results of a streaming method, until its last. Raises StrataError."""
-        self._send(method, params, token, "")
-        while True:
-            reply = self._receive()
+        for reply in self.replies(method, params, token):
             if not reply.get("ok"):
                 raise error_of(reply)
-            if not reply.get("more"):
-                return
-            yield reply.get("result")
+            if reply.get("more"):
+                yield reply.get("result")
+
+    def replies(self, method: str, params: Any = None, token: str = "") -> Iterator[dict[str, Any]]:
+        """Every reply envelope of a call: one, or all frames of a stream. Raises Unavailable."""
+        self._send(method, params, token, "")
+        more = True
+        while more:
+            reply = self._receive()
+            more = bool(reply.get("more"))
+            yield reply
 
     def _send(self, method: str, params: Any, token: str, req_id: str) -> None:
         request: dict[str, Any] = {"v": 1, "req_id": req_id or new_req_id(), "method": method}

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""Raw form or verb: decided by argv alone, so that a raw call never pays for the verbs' imports.
+
+What goes wrong becomes one sentence on stderr and exit code 1 here, whichever form it was. STRATA_DEBUG=1 shows the
+traceback instead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from strata.errors import StrataError
+
+COMPLETE_VARIABLE = "_STRATA_CTL_COMPLETE"
+"""Set by the shell's completion function; click then answers instead of running a command."""
+
+_VERB_FLAGS = ("-h", "--help", "--version")
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""128 + SIGPIPE, what a shell reports for any program whose reader went away."""
+
+
+def is_raw(argv: Sequence[str]) -> bool:
+    """Whether these arguments are the predecessor's form: `[-token TOKEN] METHOD [PARAMS]` (spec 1.12).
+
+    Methods have a dot and verbs have none, so the two never collide.
+    """
+    if not argv:
+        return True
+    first = argv[0]
+    return first not in _VERB_FLAGS and (first.startswith("-") or "." in first or not first)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and return the exit code; nothing is raised."""
+    if os.environ.get("STRATA_DEBUG") == "1":
+        return _form(argv)
+    try:
+        code = _form(argv)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return BROKEN_PIPE
+    except StrataError as error:
+        return _fail(error.message)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return _fail(f"cannot finish: {error.strerror or error}{where}")
+    except Exception as error:  # noqa: BLE001  a person gets a sentence; STRATA_DEBUG=1 gives a developer the rest
+        return _fail(f"cannot finish: {type(error).__name__}: {error}; STRATA_DEBUG=1 shows where")
+    return code
+
+
+def _form(argv: Sequence[str]) -> int:
+    if is_raw(argv) and COMPLETE_VARIABLE not in os.environ:
+        from strata.cli import raw
+
+        return raw.run(argv)
+    from strata.cli import verbs
+
+    return verbs.run(argv)
+
+
+def _fail(sentence: str) -> int:
+    sys.stderr.write(f"error: {sentence}\n")
+    return 1
+
+
+def _forget_stdout() -> None:
+    """What is still buffered has no reader: without this the interpreter would complain about it at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
