@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""The methods of the registry. Names resolve for everybody; only operators change them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from strata.errors import InvalidArgument, NotFound, PermissionDenied, StrataError
+from strata.registry import endpoint
+from strata.registry.table import Entry, Table
+from strata.sockets.method import Call, Empty, Method
+from strata.systemd import journal
+from strata.types import Access
+
+log = logging.getLogger(__name__)
+MAX_NAME = 255
+MAX_LEASE = 365 * 86_400  # seconds
+
+
+class Room(NamedTuple):
+    """What the handlers share."""
+
+    table: Table
+
+
+class RegisterParams(msgspec.Struct, frozen=True):
+    """registry.register."""
+
+    service: Annotated[str, Meta(description="name of the service, at most 255 characters")]
+    endpoint: Annotated[str, Meta(description="unix:///path, tcp://host:port, tcp://[v6]:port or /path")]
+    api_v: Annotated[float, Meta(description="version of the service's own methods, from 1; truncated")] = 1
+    unit: Annotated[str | None, Meta(description="systemd unit whose leaving Healthy ends the registration")] = None
+    lease_seconds: Annotated[float | None, Meta(description="ends it unless registered again within so long")] = None
+
+
+class UnregisterParams(msgspec.Struct, frozen=True):
+    """registry.unregister: one of the two."""
+
+    service: Annotated[str | None, Meta(description="name of the service to forget")] = None
+    unit: Annotated[str | None, Meta(description="forget all that was registered for this unit")] = None
+
+
+class ResolveParams(msgspec.Struct, frozen=True):
+    """registry.resolve."""
+
+    service: Annotated[str, Meta(description="name of the service")]
+
+
+def register(room: Room, call: Call, params: RegisterParams) -> dict[str, str]:
+    """Add a service or replace it. Raises InvalidArgument, PermissionDenied, ResourceExhausted."""
+    _name("service", params.service)
+    endpoint.parse(params.endpoint)
+    if params.unit is not None:
+        _name("unit", params.unit)
+    _may_touch(room, call, params.service)
+    entry = Entry(
+        params.service,
+        params.endpoint,
+        _version(params.api_v),
+        call.peer.uid,
+        params.unit,
+        room.table.deadline(_lease(params.lease_seconds)),
+    )
+    room.table.put(entry)
+    _audit(call, "svc.registered", entry)
+    return {"status": "registered"}
+
+
+def unregister(room: Room, call: Call, params: UnregisterParams) -> dict[str, str]:
+    """Forget a service, or all of a unit. Raises InvalidArgument, NotFound, PermissionDenied."""
+    if bool(params.service) == bool(params.unit):
+        raise InvalidArgument("missing service param" if not params.service else "give service or unit, not both")
+    if params.service:
+        _may_touch(room, call, params.service)
+        gone = [room.table.remove(params.service)]
+    else:
+        gone = _remove_unit(room, call, params.unit or "")
+    for entry in gone:
+        _audit(call, "svc.unregistered", entry)
+    return {"status": "unregistered"}
+
+
+def resolve(room: Room, _call: Call, params: ResolveParams) -> dict[str, Any]:
+    """Where a service answers. Raises NotFound."""
+    entry = room.table.get(params.service)
+    return {"endpoint": entry.endpoint, "api_v": entry.api_v, **_extras(room.table, entry)}
+
+
+def list_services(room: Room, _call: Call, _params: Empty) -> dict[str, list[dict[str, Any]]]:
+    """Every service whose lease has not run out, by name."""
+    table = room.table
+    rows = [
+        {"service": entry.service, "endpoint": entry.endpoint, "api_v": entry.api_v, **_extras(table, entry)}
+        for entry in table.live()
+    ]
+    return {"services": rows}
+
+
+def denied(call: Call, error: StrataError) -> None:
+    """Audit of a refused call."""
+    journal.send(
+        "auth.denied",
+        f"{call.method} refused: {error.message}",
+        priority=5,
+        method=call.method,
+        req_id=call.req_id,
+        subject=f"uid:{call.peer.uid}",
+        cap_id=error.details.get("cap_id", ""),
+        detail=error.message,
+    )
+
+
+async def reap(table: Table, period: float = 1.0) -> None:
+    """Forget what has expired, for ever; it is hidden from the moment it expires, this only frees and records it."""
+    while True:
+        await asyncio.sleep(period)
+        try:
+            gone = table.expire()
+        except StrataError as error:
+            log.warning("%s", error.message)  # no room for the smaller table; next time
+            continue
+        for entry in gone:
+            journal.send("svc.unregistered", f"{entry.service}: its lease ran out", service=entry.service)
+
+
+def _extras(table: Table, entry: Entry) -> dict[str, Any]:
+    if entry.unit is None and entry.deadline is None:
+        return {}
+    extras = {"unit": entry.unit, "lease_seconds": table.remaining(entry)}
+    return {name: value for name, value in extras.items() if value is not None}
+
+
+def _name(param: str, value: str) -> None:
+    if not 0 < len(value) <= MAX_NAME or not value.isprintable():
+        raise InvalidArgument(f"cannot use the {param}: it must have 1 to {MAX_NAME} printable characters", param=param)
+
+
+def _version(given: float) -> int:
+    """The reference's leniency: 0 means 1 and a fraction is cut off (spec 1.7)."""
+    if not 0 <= given < 2**31:
+        raise InvalidArgument("api_v must be a number from 1 to 2147483647", param="api_v")
+    return int(given) or 1
+
+
+def _lease(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds <= MAX_LEASE:
+        raise InvalidArgument(f"lease_seconds must be more than 0 and at most {MAX_LEASE}", param="lease_seconds")
+    return seconds
+
+
+def _may_touch(room: Room, call: Call, service: str) -> None:
+    """A token lets a service keep its own entry; taking over another user's takes an operator (vector 023)."""
+    if call.claims is None:
+        return
+    try:
+        owner = room.table.get(service).owner
+    except NotFound:
+        return
+    if owner != call.peer.uid:
+        raise PermissionDenied(f"service {service} is registered by uid {owner}", cap_id=call.claims.jti)
+
+
+def _remove_unit(room: Room, call: Call, unit: str) -> list[Entry]:
+    for entry in room.table.live():
+        if entry.unit == unit:
+            _may_touch(room, call, entry.service)
+    return room.table.remove_unit(unit)
+
+
+def _audit(call: Call, event: str, entry: Entry) -> None:
+    journal.send(
+        event,
+        f"{entry.service} {'at ' if event == 'svc.registered' else 'was at '}{entry.endpoint}",
+        service=entry.service,
+        endpoint=entry.endpoint,
+        unit=entry.unit,
+        req_id=call.req_id,
+        subject=f"uid:{call.peer.uid}",
+        cap_id=call.claims.jti if call.claims else "",
+    )
+
+
+METHODS: tuple[Method, ...] = (
+    Method("registry.register", Access.OPERATOR, RegisterParams, register, "Say where a service answers."),
+    Method("registry.unregister", Access.OPERATOR, UnregisterParams, unregister, "Forget a service, or a unit's."),
+    Method("registry.resolve", Access.OPEN, ResolveParams, resolve, "Where a service answers."),
+    Method("registry.list", Access.OPEN, Empty, list_services, "Every registered service."),
+)
