@@ -13,11 +13,11 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from strata.embedded import cgroups, plan, ready, record
+from strata.embedded import cgroups, mountpoints, plan, ready, record
 from strata.embedded.enter import run, shell
 from strata.embedded.lock import locked
 from strata.embedded.record import Embedded
-from strata.errors import Conflict, StrataError, Unavailable
+from strata.errors import Conflict, Unavailable
 from strata.paths import Paths
 
 __all__ = ["Embedded", "boot", "clean", "find", "run", "shell", "stop"]
@@ -33,15 +33,16 @@ def boot(paths: Paths, *, root: Path | None = None, binds: Sequence[Path] = (), 
     of the machine to show at the same place inside, needed with a `root` or below /run. `timeout` is in seconds.
     Raises Conflict where one runs already for this runtime directory, and Unavailable where this machine cannot.
     """
-    made = plan.directories(paths, root)
+    made = plan.directories((paths.runtime_dir, 0o755))
     try:
         with locked(paths.runtime_dir, "boot a private systemd"):
             _refuse_second(paths)
-            _remove(_leftover(paths), 1.0)
-            return _boot(plan.make(paths, root, binds, made), timeout)
+            old = record.read(paths) or _leftover(paths)
+            _end(old, 0)
+            made = (*old.made, *made, *plan.directories((paths.state_dir, 0o755), (paths.state_dir / "private", 0o700)))
+            return _boot_or_nothing(paths, root, binds, made, timeout)
     except BaseException:
-        if record.read(paths) is None:
-            _remove_made(made)
+        _remove_made(_above(paths.runtime_dir, made))
         raise
 
 
@@ -57,6 +58,7 @@ def stop(embedded: Embedded, timeout: float = 20.0) -> None:
         return
     with locked(embedded.runtime_dir, "stop the private systemd", patience=timeout):
         _end(embedded, timeout)
+    _remove_made(_above(embedded.runtime_dir, embedded.made))
 
 
 def clean(paths: Paths, timeout: float = 20.0) -> bool:
@@ -68,23 +70,25 @@ def clean(paths: Paths, timeout: float = 20.0) -> bool:
     return True
 
 
-def _boot(wanted: plan.Plan, timeout: float) -> Embedded:
-    embedded: Embedded = wanted.embedded
+def _boot_or_nothing(
+    paths: Paths, root: Path | None, binds: Sequence[Path], made: tuple[Path, ...], timeout: float
+) -> Embedded:
     try:
-        with ready.Listener() as listener:
-            started = ready.start(wanted, listener.address)
-            embedded = started.embedded
-            record.write(embedded)
-            started.go()
-            listener.wait(embedded.pid, timeout)
-    except (OSError, StrataError) as error:
-        log = _tail(wanted.log)
-        _end(embedded, 0)
-        raise Unavailable(f"cannot boot a private systemd: {error}{log}") from error
+        return _boot(plan.make(paths, root, binds, made), timeout)
     except BaseException:
-        _end(embedded, 0)
+        _end((record.read(paths) or _leftover(paths))._replace(made=made), 0)
         raise
-    return embedded
+
+
+def _boot(wanted: plan.Plan, timeout: float) -> Embedded:
+    try:
+        with ready.Listener() as listener, ready.start(wanted, listener.address) as started:
+            record.write(started.embedded)
+            started.go()
+            listener.wait(started.embedded.pid, timeout)
+            return started.embedded
+    except (OSError, Unavailable) as error:
+        raise Unavailable(f"cannot boot a private systemd: {error}{_tail(wanted.log)}") from error
 
 
 def _refuse_second(paths: Paths) -> None:
@@ -126,6 +130,7 @@ def _remove(embedded: Embedded, timeout: float) -> None:
         raise Unavailable(f"cannot stop the private systemd: processes stay in {', '.join(map(str, left))}")
     for path in (plan.log_of(embedded.runtime_dir), record.path_of(embedded.runtime_dir)):
         path.unlink(missing_ok=True)
+    mountpoints.give_back(plan.instances())
     _remove_made(embedded.made)
 
 
@@ -136,11 +141,14 @@ def _remove_made(made: Sequence[Path]) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
+def _above(runtime_dir: Path, made: Sequence[Path]) -> list[Path]:
+    """What can go only when the lock is no longer held, because the lock file lies in it."""
+    return [path for path in made if runtime_dir.is_relative_to(path)]
+
+
 def _leftover(paths: Paths) -> Embedded:
     """What a crash before the record was written may have left; the names follow from the runtime directory."""
-    old = record.read(paths)
-    made = old.made if old else ()
-    return Embedded(*paths[:2], 0, 0, plan.cgroups_of(paths), None, 0, made)
+    return Embedded(paths.runtime_dir, paths.state_dir, 0, 0, plan.cgroups_of(paths), None, 0)
 
 
 def _tail(log: Path) -> str:

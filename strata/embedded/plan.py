@@ -12,18 +12,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from strata.embedded import cgroups, units
+from strata.embedded import cgroups, mountpoints, units
 from strata.embedded.cgroups import Hierarchy
 from strata.embedded.record import Embedded
 from strata.errors import StrataError, Unavailable
 from strata.paths import Paths
 
-# The state directories that systemd itself knows (StateDirectory=, systemd.exec(5)).
-_STATE = Path("/var/lib/strata")
-_PRIVATE_STATE = Path("/var/lib/private")
+_PREFIX = "strata-embedded-"
 # What is made anew inside, so that whatever lies below must be carried in.
 _COVERED = (Path("/run"),)
-# The first systemd that knows no v1 hierarchies at all, and the first that must be forced to take them.
+# The first systemd that knows no v1 hierarchies at all (its NEWS).
 _NO_LEGACY = 258
 
 
@@ -60,21 +58,19 @@ def cgroups_of(paths: Paths) -> tuple[Path, ...]:
     return tuple(h.mount_point / _name(paths) for h in _all_hierarchies())
 
 
-def directories(paths: Paths, root: Path | None) -> tuple[Path, ...]:
-    """Make the runtime and state directories, and the mount points that the machine's tree lacks; what was made."""
+def instances() -> list[Path]:
+    """The cgroups of every private systemd on this machine, also of dead ones that nobody has cleaned up after."""
+    return [found for h in _all_hierarchies() for found in h.mount_point.glob(f"{_PREFIX}*")]
+
+
+def directories(*wanted: tuple[Path, int]) -> tuple[Path, ...]:
+    """Make directories with their modes, and those above them; what was made, outermost first."""
     if os.geteuid() != 0:
-        raise Unavailable(
-            "cannot boot a private systemd: this needs root; as another user, run `systemd --user` instead"
-        )
+        raise Unavailable("cannot boot a private systemd: this needs root; as another user, use `systemd --user`")
     made: list[Path] = []
     try:
-        for path, mode in ((paths.runtime_dir, 0o755), (paths.state_dir, 0o755), (paths.state_dir / "private", 0o700)):
+        for path, mode in wanted:
             made += _make(path, mode)
-        if root is None:
-            made += _make(_STATE, 0o755) + _make(_PRIVATE_STATE, 0o700)
-            if not os.path.exists("/etc/machine-id"):
-                Path("/etc/machine-id").touch(0o444)
-                made.append(Path("/etc/machine-id"))
     except OSError as error:
         raise Unavailable(f"cannot boot a private systemd: cannot make {error.filename}: {error.strerror}") from error
     return tuple(made)
@@ -88,8 +84,11 @@ def make(paths: Paths, root: Path | None, binds: Sequence[Path], made: tuple[Pat
     log = log_of(paths.runtime_dir)
     log.touch(0o600)
     legacy = found[0].kind == "cgroup"
+    own = _make_cgroups(found, _name(paths))
+    if root is None:
+        mountpoints.lend()
     return Plan(
-        Embedded(paths.runtime_dir, paths.state_dir, 0, 0, _make_cgroups(found, _name(paths)), root, version, made),
+        Embedded(paths.runtime_dir, paths.state_dir, 0, 0, own, root, version, made),
         log,
         _argv(binary, legacy),
         _environment(legacy),
@@ -107,7 +106,7 @@ def _make(path: Path, mode: int) -> list[Path]:
 
 
 def _name(paths: Paths) -> str:
-    return "strata-embedded-" + hashlib.sha256(os.fsencode(paths.runtime_dir)).hexdigest()[:12]
+    return _PREFIX + hashlib.sha256(os.fsencode(paths.runtime_dir)).hexdigest()[:12]
 
 
 def _binary(root: Path | None) -> str:
@@ -192,6 +191,6 @@ def _carried(paths: Paths, root: Path | None, binds: Sequence[Path]) -> list[tup
     if missing:
         raise StrataError(f"cannot boot a private systemd: cannot bind {', '.join(missing)}: there is no such path")
     carried = [(path, path) for path in sorted(same)]
-    if paths.state_dir != _STATE:
-        carried.append((paths.state_dir, _STATE))
-    return [*carried, (paths.state_dir / "private", _PRIVATE_STATE)]
+    if paths.state_dir != mountpoints.STATE:
+        carried.append((paths.state_dir, mountpoints.STATE))
+    return [*carried, (paths.state_dir / "private", mountpoints.PRIVATE_STATE)]

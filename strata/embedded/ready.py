@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
@@ -32,35 +34,35 @@ class Started(NamedTuple):
 
     def go(self) -> None:
         """Give the word and wait until it is systemd; Unavailable with the step that failed where it is not."""
-        with self.to, self.from_:
-            self.to.write(b"go\n")
-            self.to.flush()
-            complaint = self.from_.read().decode(errors="replace").strip()
+        self.to.write(b"go\n")
+        self.to.flush()
+        complaint = self.from_.read().decode(errors="replace").strip()
         if complaint:
             raise Unavailable(complaint)
 
 
-def start(plan: Plan, notify_socket: str) -> Started:
-    """Start `init` with the plan; it has its namespaces when this returns, and nothing else yet."""
+@contextlib.contextmanager
+def start(plan: Plan, notify_socket: str) -> Iterator[Started]:
+    """Start `init` with the plan. It has its namespaces by then, and ends with this context if never told to go."""
     package = str(Path(strata.__file__).parent.parent)
-    process = subprocess.Popen(
-        [sys.executable, "-S", "-P", "-m", "strata.embedded.init", json.dumps(plan.for_init(notify_socket))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=plan.log.open("ab"),
-        env={"PYTHONPATH": package, "PATH": plan.env["PATH"]},
-        cwd="/",
-    )
-    assert process.stdin is not None  # both are pipes
-    assert process.stdout is not None
-    word, _, rest = process.stdout.readline().decode(errors="replace").strip().partition(" ")
-    process.wait()
-    if word != "PID":
-        process.stdin.close()
-        process.stdout.close()
-        raise Unavailable(f"{word} {rest}".strip() or f"its first process ended with {process.returncode}")
-    embedded = plan.embedded._replace(pid=int(rest), start_time=record.start_time(int(rest)) or 0)
-    return Started(embedded, process.stdin, process.stdout)
+    with (
+        plan.log.open("ab") as log,
+        subprocess.Popen(
+            [sys.executable, "-S", "-P", "-m", "strata.embedded.init", json.dumps(plan.for_init(notify_socket))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={"PYTHONPATH": package, "PATH": plan.env["PATH"]},
+            cwd="/",
+        ) as process,
+    ):
+        assert process.stdin is not None  # both are pipes
+        assert process.stdout is not None
+        word, _, rest = process.stdout.readline().decode(errors="replace").strip().partition(" ")
+        if word != "PID":
+            raise Unavailable(f"{word} {rest}".strip() or f"its first process ended with {process.wait()}")
+        embedded = plan.embedded._replace(pid=int(rest), start_time=record.start_time(int(rest)) or 0)
+        yield Started(embedded, process.stdin, process.stdout)
 
 
 class Listener:
