@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""What every ring shares: a real systemd, the check that nothing is left behind, and an honest closing word."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import leaks
+import machine
+import pytest
+from machine import Manager
+
+# The rings whose tests run in this one process, where a leak would be their own.
+_CLOSED_RINGS = {"pure", "conversation"}
+_MODERN_TREE = Path(__file__).parent.parent / ".cache" / "debian13"
+
+
+@pytest.fixture(scope="session")
+def manager() -> Iterator[Manager]:
+    """A real systemd as root: the machine's own, or a private one where PID 1 is something else."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a real systemd system manager")
+    with machine.machines_own() if machine.is_systemd() else machine.private() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def modern_manager() -> Iterator[Manager]:
+    """A private systemd of Debian 13 (257), for what Debian 12's (252) cannot do: RestartSteps and the like."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a real systemd system manager")
+    if not (_MODERN_TREE / "usr/lib/systemd/systemd").exists():
+        pytest.skip("needs a Debian 13 tree: `scripts/modern-tree` makes one")
+    with machine.private(_MODERN_TREE) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    if _CLOSED_RINGS.isdisjoint(request.path.parts):
+        yield
+        return
+    before = leaks.holdings()
+    yield
+    left = leaks.left_since(before)
+    assert not left, "the test left behind: " + "; ".join(left)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Show what systemd and Strata's units had to say beside the failure of a live test."""
+    report = yield
+    used = getattr(item, "funcargs", {})
+    if report.failed:
+        for name in ("manager", "modern_manager"):
+            if isinstance(used.get(name), Manager):
+                report.sections.append((f"journal of the {name}", used[name].journal_tail()))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what this machine could not run, and why: a skip must never look like a pass."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        for report in terminalreporter.stats.get("skipped", ())
+    )
+    if not any(Path(__file__).parent.joinpath("vm").glob("test_*.py")):
+        reasons["there is no test in the vm ring yet"] += 0
+    if not reasons:
+        return
+    terminalreporter.section("NOT PROVEN ON THIS MACHINE", red=True, bold=True)
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count:4} tests: {reason}", yellow=True)
