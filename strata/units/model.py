@@ -27,7 +27,7 @@ class Socket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How the service is known to be alive: `url` for http, `target` (host:port or path) for tcp, `command` for exec."""
+    """How the service is known to be alive: `url` for http, `target` (host:port, path) for tcp, `command` for exec."""
 
     kind: HealthKind
     url: str = ""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from strata.errors import InvalidArgument
@@ -95,26 +96,43 @@ def words(value: str, *, escapes: bool = True, separators: str = _WHITESPACE) ->
     Without `escapes` a backslash only makes the next character literal. Raises InvalidArgument for an open quote or
     an unknown escape.
     """
-    return [word for word, _ in _scan(value, escapes, separators)]
+    return [word for word, _, _ in _scan(value, escapes, separators)]
 
 
-def first_word(value: str, *, escapes: bool = True) -> tuple[str, str]:
+def raw_words(value: str) -> list[str]:
+    """Split as `words` does, quotes and escapes left in, for values whose words have an inner structure."""
+    return [value[start:end] for _, start, end in _scan(value, False, _WHITESPACE)]
+
+
+def fields(value: str, separator: str = ":") -> list[str]:
+    """Split one raw word at a separator; two in a row make an empty field, a backslash makes one literal."""
+    found: list[str] = []
+    position = 0
+    while True:
+        field, position = _word(value, position, False, separator)
+        found.append(field)
+        if position == len(value):
+            return found
+        position += 1
+
+
+def first_word(value: str) -> tuple[str, str]:
     """The first word and the untouched rest."""
-    for word, end in _scan(value, escapes, _WHITESPACE):
+    for word, _, end in _scan(value, True, _WHITESPACE):
         return word, value[end:].lstrip(_WHITESPACE)
     return "", ""
 
 
-def _scan(value: str, escapes: bool, separators: str) -> list[tuple[str, int]]:
-    found: list[tuple[str, int]] = []
+def _scan(value: str, escapes: bool, separators: str) -> Iterator[tuple[str, int, int]]:
     position = 0
     while True:
         while position < len(value) and value[position] in separators:
             position += 1
         if position == len(value):
-            return found
-        word, position = _word(value, position, escapes, separators)
-        found.append((word, position))
+            return
+        start = position
+        word, position = _word(value, start, escapes, separators)
+        yield word, start, position
 
 
 def _word(value: str, position: int, escapes: bool, separators: str) -> tuple[str, int]:
