@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+# Strata's verbs. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help up down test check fmt bench lock clean
+
+PYTHON := .venv/bin/python
+
+help: ## list these verbs
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+up: ## install what is missing, start Strata, and say what to try next
+	@scripts/bootstrap run
+	@.venv/bin/strata-ctl up
+
+down: ## stop Strata and leave nothing behind
+	@if [ -x .venv/bin/strata-ctl ]; then .venv/bin/strata-ctl down; \
+	else echo "nothing to stop from here: .venv is missing (make up makes it)"; fi
+
+test: ## install what is missing, then lint, types and every test that this machine can run
+	@scripts/bootstrap test
+	@scripts/modern-tree || echo "going on without it; the closing summary names what was not proven" >&2
+	@$(MAKE) --no-print-directory _lint
+	@$(PYTHON) -m pytest
+
+check: ## the quick part of test: lint, types and the pure ring
+	@scripts/bootstrap test
+	@$(MAKE) --no-print-directory _lint
+	@$(PYTHON) -m pytest tests/pure
+
+fmt: ## put the source into its one format
+	@scripts/bootstrap test
+	@$(PYTHON) -m ruff check --fix --quiet .
+	@$(PYTHON) -m ruff format --quiet .
+
+bench: ## measure, beside baselines in the same run
+	@scripts/bootstrap test
+	@$(PYTHON) -m benchmarks
+
+lock: ## resolve the dependencies anew (scripts/lock --upgrade for newer ones)
+	@scripts/lock
+
+clean: down ## stop Strata and remove all that was installed or built here
+	@rm -rf .venv .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: _lint
+_lint:
+	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m ruff format --quiet --check .
+	@$(PYTHON) -m mypy --no-error-summary
