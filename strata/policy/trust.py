@@ -23,13 +23,15 @@ ISSUER = "identity@"
 class Trust:
     """Verifies tokens. Fails closed: with no keys yet it verifies nothing.
 
-    `listeners` are told of each set of cap_ids newly revoked, after this trust has begun to refuse them.
+    `listeners` are told of each set of cap_ids newly revoked, after this trust has begun to refuse them;
+    `key_listeners` when the keys are others than before.
     """
 
     def __init__(self, clock: Callable[[], int] = time.time_ns, most_cached: int = MOST_CACHED) -> None:
         """`clock` is the wall clock in nanoseconds."""
         self.keys: tuple[PublicKey, ...] = ()
         self.listeners: list[Callable[[frozenset[str]], None]] = []
+        self.key_listeners: list[Callable[[], None]] = []
         self._revoked: set[str] = set()
         self._cache: collections.OrderedDict[bytes, Claims] = collections.OrderedDict()
         self._clock, self._most = clock, most_cached
@@ -70,7 +72,9 @@ class Trust:
         keys = tuple(keys)
         if not set(self.keys) <= set(keys):
             self._cache.clear()
-        self.keys = keys
+        changed, self.keys = keys != self.keys, keys
+        for listener in self.key_listeners if changed else ():
+            listener()
 
     def revoke(self, cap_ids: Iterable[str]) -> None:
         """Refuse these capabilities and all that descends from them, from now on."""

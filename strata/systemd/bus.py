@@ -16,7 +16,7 @@ from pystemd.dbuslib import DBusAddress, apply_signature, path_decode, path_enco
 
 from strata.errors import Conflict, Internal, NotFound, PermissionDenied, StrataError, Unavailable
 from strata.systemd.state import PROPERTIES, UNSET_64, Job, UnitStatus
-from strata.units.properties import Property
+from strata.units.rows import Property
 
 _NAME = b"org.freedesktop.systemd1"
 _MANAGER_PATH = b"/org/freedesktop/systemd1"

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import uvloop
@@ -23,44 +24,50 @@ from strata.sockets.server import Server
 from strata.systemd import notify
 
 logger = logging.getLogger(__name__)
+STORE_NAME = "control"
 Compose = Callable[[Paths, Settings], contextlib.AbstractAsyncContextManager[Server]]
 """Builds the room and yields its server; leaving the context closes what the room owns."""
 
 
-def run(compose: Compose, name: str) -> int:
-    """Serve the room until SIGTERM or SIGINT; the process's exit code. A start-up that cannot be is one sentence."""
+def run(compose: Compose, name: str, *, keep_socket: bool = False) -> int:
+    """Serve the room until SIGTERM or SIGINT; the process's exit code. A start-up that cannot be is one sentence.
+
+    `keep_socket` is for a room without a socket unit: its socket outlives a crash in systemd's descriptor store.
+    """
     try:
         paths = Paths.from_env()
         settings = config.load(paths)
         log.setup(settings.log_level)
+        sockets = _kept(paths.socket(name)) if keep_socket else _passed(paths.socket(name))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(compose, name, paths, settings))
+            return runner.run(_serve(compose, name, paths, settings, sockets))
     except StrataError as error:
         print(f"<3>strata-{name}: {error.message}", file=sys.stderr)
         return 1
 
 
-async def _serve(compose: Compose, name: str, paths: Paths, settings: Settings) -> int:
+async def _serve(
+    compose: Compose, name: str, paths: Paths, settings: Settings, sockets: AbstractContextManager[list[socket.socket]]
+) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with compose(paths, settings) as server:
-        with _sockets(paths.socket(name)) as sockets:
-            for sock in sockets:
+    async with watchdog(), compose(paths, settings) as server:
+        with sockets as listening:
+            for sock in listening:
                 await server.listen(sock)
-            async with watchdog():
-                notify.notify("READY=1")
-                logger.info("%s is ready", name)
-                await ended.wait()
+            notify.notify("READY=1")
+            logger.info("%s is ready", name)
+            await ended.wait()
             notify.notify("STOPPING=1")
             await server.close()
     return 0
 
 
 @contextlib.contextmanager
-def _sockets(path: Path) -> Iterator[list[socket.socket]]:
-    """What systemd passed; else a socket of our own, whose file is removed at the end."""
+def _passed(path: Path) -> Iterator[list[socket.socket]]:
+    """What the socket unit passed; else, run by hand, a socket of our own, whose file is removed at the end."""
     passed = list(listen.inherited().values())
     if passed:
         yield passed
@@ -70,6 +77,19 @@ def _sockets(path: Path) -> Iterator[list[socket.socket]]:
         yield [own]
     finally:
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _kept(path: Path) -> Iterator[list[socket.socket]]:
+    """A socket of our own that systemd keeps over a crash (FDSTORE, sd_notify(3)), so that no client is refused."""
+    sock = listen.inherited().get(STORE_NAME)
+    if sock is None or not path.is_socket():
+        sock = listen.bound(path)
+        notify.notify("FDSTORE=1", f"FDNAME={STORE_NAME}", fds=[sock.fileno()])
+    yield [sock]
+    # Reached only by an orderly end: after a crash the socket must go on to queue clients.
+    notify.notify("FDSTOREREMOVE=1", f"FDNAME={STORE_NAME}")
+    path.unlink(missing_ok=True)
 
 
 @contextlib.asynccontextmanager

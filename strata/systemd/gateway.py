@@ -20,7 +20,7 @@ from strata.sockets import frame
 from strata.systemd.bus import Bus, TransientUnit
 from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged
 from strata.systemd.state import Job
-from strata.units.properties import Property
+from strata.units.rows import Property
 
 PREFIX = "strata"
 """Only changes of units whose names begin so are reported."""

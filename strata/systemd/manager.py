@@ -22,7 +22,7 @@ from strata.errors import BY_CODE, Internal, Unavailable
 from strata.sockets import frame
 from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged
 from strata.systemd.state import Job, UnitStatus
-from strata.units.properties import Property
+from strata.units.rows import Property
 
 log = logging.getLogger(__name__)
 Units = Sequence[tuple[str, Sequence[Property]]]

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""All services and what was last seen of them: the one owner of that picture.
+
+systemd's reports come in through `unit_changed`; whoever has to act on a change listens, or waits for a state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+from strata.errors import NotFound, Unavailable
+from strata.supervisor.events import Events
+from strata.supervisor.service import Service
+from strata.supervisor.states import is_down, why
+from strata.supervisor.wishes import Wishes
+from strata.systemd.state import UnitStatus
+from strata.types import ServiceState as S
+
+Listener = Callable[[Service, S], None]
+"""Called with a service whose state or unit status changed, and the state it had before."""
+
+
+class Board:
+    """Services by name."""
+
+    def __init__(self, events: Events, wishes: Wishes) -> None:
+        self.events, self.wishes = events, wishes
+        self.services: dict[str, Service] = {}
+        self.listeners: list[Listener] = []
+        self._by_unit: dict[str, Service] = {}
+        self._change = asyncio.Event()
+
+    def add(self, service: Service) -> None:
+        """Take a service in, or replace the declaration of one that is known."""
+        self.services[service.name] = service
+        self._by_unit = {unit: one for one in self.services.values() for unit in (one.unit, one.socket_unit) if unit}
+
+    def remove(self, name: str) -> None:
+        """Forget a service."""
+        self.services.pop(name, None)
+        self._by_unit = {unit: one for unit, one in self._by_unit.items() if one.name != name}
+
+    def get(self, name: str) -> Service:
+        """The service of that name. Raises NotFound."""
+        try:
+            return self.services[name]
+        except KeyError:
+            raise NotFound(f'unknown service "{name}"', service=name) from None
+
+    def unhealthy_dependencies(self, service: Service) -> list[str]:
+        """Names of services that must be Healthy before this one and are not."""
+        after = service.manifest.after
+        return [name for name in after if name not in self.services or self.services[name].state is not S.HEALTHY]
+
+    def dependents(self, name: str) -> list[str]:
+        """Names of services that are declared to come after this one."""
+        return [one.name for one in self.services.values() if name in one.manifest.after]
+
+    def apply(self, statuses: Iterable[UnitStatus]) -> None:
+        """Take in what systemd says of some units."""
+        for status in statuses:
+            self.unit_changed(status)
+
+    def unit_changed(self, status: UnitStatus) -> None:
+        """Take in what systemd says of one unit; units that are not ours are ignored."""
+        service = self._by_unit.get(status.name)
+        if service is None:
+            return
+        if status.name == service.socket_unit:
+            service.socket = status
+        else:
+            before, service.status = service.status, status
+            self._note_outside_wish(service, before)
+            self._note_crash(service, before)
+            if status.invocation_id != before.invocation_id:
+                service.answered = None
+        self.refresh(service)
+
+    def refresh(self, service: Service) -> None:
+        """Compute the state anew, tell the listeners, wake who waits."""
+        before, service.state = service.state, service.look()
+        if service.state is not before:
+            service.since = time.time()
+            self.events.tell(
+                f"svc.{service.state.lower()}",
+                service.name,
+                self._told(service, before),
+                service.state,
+                before,
+                unit=service.unit,
+            )
+        for listener in self.listeners:
+            listener(service, before)
+        self._change.set()
+        self._change = asyncio.Event()
+
+    async def wait(self, service: Service, states: set[S], seconds: float) -> S:
+        """Wait until the service is in one of `states`; that state. Raises Unavailable after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while service.state not in states:
+                    await self._change.wait()
+        except TimeoutError:
+            reason = why(service.status) or service.unstartable or f"it is {service.state}"
+            raise Unavailable(f"{service.name} did not become ready: {reason}", state=service.state) from None
+        return service.state
+
+    async def wait_ended(self, service: Service, seconds: float) -> bool:
+        """Wait until no process of the service is left; False when some is after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while service.status.running:
+                    await self._change.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _told(self, service: Service, before: S) -> str:
+        reason = why(service.status) if service.state in (S.CRASHED, S.RESTARTING, S.QUARANTINED) else ""
+        return f"{before} -> {service.state}" + (f": {reason}" if reason else "")
+
+    def _note_outside_wish(self, service: Service, before: UnitStatus) -> None:
+        """`systemctl stop` and `systemctl start` are wishes too, when nobody here is at work on the service."""
+        now = service.status
+        if service.turn.locked():
+            return
+        if service.stop_wished and now.active_state == "active" and before.active_state != "active":
+            self.wishes.run(service.name)
+            service.stop_wished = False
+            self.events.tell("svc.start", service.name, "started outside Strata", unit=service.unit)
+        elif not service.stop_wished and before.running and now.active_state == "inactive":
+            self.wishes.stop(service.name)
+            service.stop_wished = True
+            self.events.tell("svc.stop", service.name, "stopped outside Strata", unit=service.unit)
+
+    def _note_crash(self, service: Service, before: UnitStatus) -> None:
+        """One svc.crash for each end that nobody wished, also for those that went by between two looks."""
+        now = service.status
+        if service.stop_wished:
+            return
+        if not is_down(now):
+            if now.restarts > before.restarts and not service.crash_told:
+                self._tell_crash(service, "it ended and was restarted")
+            service.crash_told = False
+        elif not service.crash_told:
+            service.crash_told = True
+            self._tell_crash(service, why(now) or "it ended")
+
+    def _tell_crash(self, service: Service, reason: str) -> None:
+        self.events.tell("svc.crash", service.name, reason, unit=service.unit, restarts=service.status.restarts)

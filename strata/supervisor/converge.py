@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""Bringing up what is declared once its dependencies are Healthy, and forgiving old crashes after a long spell."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+
+from strata.errors import StrataError, Unavailable
+from strata.supervisor.board import Board
+from strata.supervisor.operations import Operations
+from strata.supervisor.plan import Seen, to_start
+from strata.supervisor.service import Service
+from strata.types import ServiceState as S
+
+log = logging.getLogger(__name__)
+RETRY_SECONDS = 1.0
+"""Before a start is tried again that failed because systemd did not answer."""
+
+
+class Converge:
+    """Starts what is declared; each service once, for afterwards systemd restarts it."""
+
+    def __init__(self, board: Board, operations: Operations) -> None:
+        self.board, self.operations = board, operations
+        self._attempted: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._spells: dict[str, asyncio.TimerHandle] = {}
+        self._ended = False
+        board.listeners.append(self._service_changed)
+
+    def go(self) -> None:
+        """Start whatever can be started now."""
+        if self._ended:
+            return
+        seen = {name: self._seen(service) for name, service in self.board.services.items()}
+        after = {name: service.manifest.after for name, service in self.board.services.items()}
+        for name in to_start(seen, after):
+            self._attempted.add(name)
+            self._spawn(self._start(self.board.services[name]))
+
+    def again(self, name: str) -> None:
+        """Let a service be started once more: its declaration has changed."""
+        self._attempted.discard(name)
+
+    async def close(self) -> None:
+        """Start nothing more."""
+        self._ended = True
+        for timer in self._spells.values():
+            timer.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _seen(self, service: Service) -> Seen:
+        return Seen(service.state, service.digest, service.stop_wished, service.name in self._attempted)
+
+    def _service_changed(self, service: Service, before: S) -> None:
+        if service.state is before:
+            return
+        self._watch_spell(service)
+        if service.state is S.HEALTHY:
+            self.go()
+
+    async def _start(self, service: Service) -> None:
+        try:
+            await self.operations.bring_up(service)
+        except Unavailable as error:
+            log.warning("cannot start %s yet: %s", service.name, error.message)
+            await asyncio.sleep(RETRY_SECONDS)
+            self.again(service.name)
+            self.go()
+        except StrataError as error:
+            log.error("cannot start %s: %s", service.name, error.message)
+
+    def _watch_spell(self, service: Service) -> None:
+        """Who stays Healthy for the whole crash window begins anew: no restarts counted, the first delay again."""
+        timer = self._spells.pop(service.name, None)
+        if timer:
+            timer.cancel()
+        if service.state is S.HEALTHY and service.status.restarts and not self._ended:
+            window = service.manifest.restart.window_sec
+            loop = asyncio.get_running_loop()
+            self._spells[service.name] = loop.call_later(window, lambda: self._spawn(self._forgive(service)))
+
+    async def _forgive(self, service: Service) -> None:
+        if service.state is not S.HEALTHY:
+            return
+        await self.operations.manager.reset_failed(service.unit)
+        self.board.events.tell("svc.recovered", service.name, "healthy for its whole crash window", unit=service.unit)
+        await self.operations.look(service)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            log.error("cannot go on with a service", exc_info=task.exception())

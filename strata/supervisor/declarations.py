@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""From manifests to services ready to be started: read, ordered, rendered, encoded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from strata.errors import InvalidArgument, StrataError
+from strata.paths import Paths
+from strata.supervisor.service import Service
+from strata.systemd.state import UnitStatus
+from strata.units import manifest as manifests
+from strata.units import properties, render
+from strata.units.context import Context
+from strata.units.model import Manifest
+
+log = logging.getLogger(__name__)
+
+
+def declared(paths: Paths, context: Context) -> tuple[list[Service], list[str]]:
+    """Every declared service in dependency order, and what is wrong with those that cannot be.
+
+    A broken manifest takes down neither the others nor the core: it is left out, and so is what depends on it.
+    """
+    users, broken = manifests.load_directory(paths.services_d)
+    problems = [error.message for error in broken]
+    usable = _ordered([*manifests.load_core(), *users], problems)
+    services = []
+    for manifest in usable:
+        try:
+            services.append(_service(manifest, context))
+        except StrataError as error:
+            problems.append(f"{manifest.source}: {error.message}")
+    for problem in problems:
+        log.error("%s", problem)
+    return services, problems
+
+
+def _ordered(given: list[Manifest], problems: list[str]) -> list[Manifest]:
+    """Dependency order of those whose dependencies can be met; a cycle leaves out its users' manifests."""
+    known = {manifest.name for manifest in given}
+    for manifest in given:
+        missing = [name for name in manifest.after if name not in known]
+        if missing:
+            problems.append(f"cannot start {manifest.name}: it is declared after {missing[0]}, which is not declared")
+            return _ordered([one for one in given if one is not manifest], problems)
+    try:
+        return list(manifests.order(given))
+    except InvalidArgument as error:
+        if all(manifest.core for manifest in given):
+            raise
+        problems.append(error.message)
+        return list(manifests.order([manifest for manifest in given if manifest.core]))
+
+
+def _service(manifest: Manifest, context: Context) -> Service:
+    texts = render.render(manifest, context)
+    units = []
+    for text in texts:
+        encoded = properties.encode(text, context.systemd_version)
+        units.append((text.name, encoded.properties))
+    gone = UnitStatus(texts[0].name)
+    socket = UnitStatus(texts[1].name) if len(texts) > 1 else None
+    return Service(manifest, texts, tuple(units), _digest(texts), gone, socket)
+
+
+def _digest(texts: Iterable[render.UnitText]) -> str:
+    """What `render` wrote into the service as STRATA_MANIFEST: the mark by which a running unit is recognised."""
+    for text in texts:
+        for line in text.text.splitlines():
+            if line.startswith("LogExtraFields=STRATA_MANIFEST="):
+                return line.rpartition("=")[2]
+    return ""

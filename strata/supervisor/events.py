@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""What happened to services: one journal record each, and a stream for those who watch."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from strata.systemd import journal
+
+KEPT = 1000
+"""Events a newcomer may still ask for; the journal has them all."""
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One occurrence. `seq` grows by one; `time` is seconds since the epoch."""
+
+    seq: int
+    time: float
+    event: str
+    service: str
+    message: str
+    state: str = ""
+    previous: str = ""
+
+
+class Events:
+    """The last events, and those who follow them."""
+
+    def __init__(self) -> None:
+        self._kept: collections.deque[Event] = collections.deque(maxlen=KEPT)
+        self._seq = 0
+        self._news = asyncio.Event()
+
+    def tell(
+        self, event: str, service: str, message: str, state: str = "", previous: str = "", **fields: str | int
+    ) -> None:
+        """Record one occurrence here and in the journal (STRATA_EVENT, STRATA_SERVICE, and `fields`)."""
+        self._seq += 1
+        self._kept.append(Event(self._seq, time.time(), event, service, message, state, previous))
+        journal.send(event, f"{service}: {message}", service=service, state=state, previous=previous, **fields)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def since(self, seq: int) -> list[Event]:
+        """Kept events after number `seq`, oldest first."""
+        return [event for event in self._kept if event.seq > seq]
+
+    async def follow(self, seq: int) -> AsyncIterator[Event]:
+        """Events after number `seq`, for as long as the caller listens.
+
+        Who reads so slowly that events were dropped behind its back sees a gap in the numbers.
+        """
+        while True:
+            news = self._news
+            for event in self.since(seq):
+                yield event
+                seq = event.seq
+            if not self.since(seq):
+                await news.wait()

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""Keeps the registry in step with unit states: what can be connected to is registered, what is stopped is not.
+
+A service that restarts keeps its entry, for its socket goes on listening and its clients queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+from strata.errors import NotFound, StrataError
+from strata.sockets.async_client import AsyncClient
+from strata.supervisor.board import Board
+from strata.supervisor.service import Service
+from strata.types import ServiceState as S
+
+log = logging.getLogger(__name__)
+REGISTRY = "registry"
+LISTED = (S.HEALTHY, S.RESTARTING, S.CRASHED)
+FIRST_RETRY, LONGEST_RETRY = 0.1, 5.0  # seconds
+
+
+class Leases:
+    """One task that registers and unregisters until what it wants is what it has done."""
+
+    def __init__(self, board: Board, socket: Path) -> None:
+        self.board, self._socket = board, socket
+        self._done: dict[str, str] = {}  # service → endpoint, as the registry has been told
+        self._registry_run = ""
+        self._poke = asyncio.Event()
+        self._task = asyncio.create_task(self._keep())
+        board.listeners.append(self._service_changed)
+
+    async def close(self) -> None:
+        """Tell the registry nothing more."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    def _service_changed(self, service: Service, _before: S) -> None:
+        if service.name == REGISTRY and service.status.invocation_id != self._registry_run:
+            self._registry_run = service.status.invocation_id
+            self._done.clear()  # a new registry may know nothing: tell it everything again
+        self._poke.set()
+
+    def _wanted(self) -> dict[str, str]:
+        return {
+            name: endpoint
+            for name, service in self.board.services.items()
+            if name != REGISTRY and (endpoint := _endpoint(service)) and self._listed(service)
+        }
+
+    def _listed(self, service: Service) -> bool:
+        return service.state is S.HEALTHY or (service.state in LISTED and service.name in self._done)
+
+    async def _keep(self) -> None:
+        delay = FIRST_RETRY
+        while True:
+            await self._poke.wait()
+            self._poke.clear()
+            registry = self.board.services.get(REGISTRY)
+            if registry is None or registry.state is not S.HEALTHY or self._wanted() == self._done:
+                continue
+            try:
+                await self._tell()
+                delay = FIRST_RETRY
+            except StrataError as error:
+                log.warning("cannot tell the registry, trying again: %s", error.message)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, LONGEST_RETRY)
+                self._poke.set()
+
+    async def _tell(self) -> None:
+        client = await AsyncClient.connect(self._socket)
+        try:
+            wanted = self._wanted()
+            for name in [name for name in self._done if name not in wanted]:
+                with contextlib.suppress(NotFound):
+                    await client.call("registry.unregister", {"service": name})
+                self._done.pop(name, None)
+            for name, endpoint in wanted.items():
+                if self._done.get(name) != endpoint:
+                    unit = self.board.services[name].unit
+                    params = {"service": name, "endpoint": endpoint, "api_v": 1, "unit": unit}
+                    await client.call("registry.register", params)
+                    self._done[name] = endpoint
+        finally:
+            client.close()
+
+
+def _endpoint(service: Service) -> str:
+    """Where clients reach the service, "" when it listens nowhere that Strata knows of."""
+    if not service.manifest.socket:
+        return ""
+    for line in service.texts[1].text.splitlines():
+        if line.startswith("ListenStream="):
+            address = line.partition("=")[2]
+            return f"unix://{address}" if address.startswith("/") else f"tcp://{address}"
+    return ""

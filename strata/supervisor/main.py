@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""The supervisor as a process: composes the parts, adopts what runs, and ends in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from strata.config import Settings
+from strata.errors import Conflict, StrataError
+from strata.paths import Paths
+from strata.policy.feed import following
+from strata.policy.gate import Gate
+from strata.policy.trust import Trust
+from strata.sockets.method import Call
+from strata.sockets.server import Server
+from strata.supervisor import declarations, handlers
+from strata.supervisor.board import Board
+from strata.supervisor.converge import Converge
+from strata.supervisor.events import Events
+from strata.supervisor.leases import Leases
+from strata.supervisor.operations import Operations
+from strata.supervisor.probes import Probes
+from strata.supervisor.publication import Publication
+from strata.supervisor.reload import Reload
+from strata.supervisor.service import Service
+from strata.supervisor.wishes import Wishes
+from strata.systemd import daemon, journal, notify
+from strata.systemd.address import default_address
+from strata.systemd.manager import Manager
+from strata.systemd.state import UnitStatus
+from strata.types import ServiceState as S
+from strata.units.context import Mode, context
+
+log = logging.getLogger(__name__)
+CONTAINER_FILE = Path("/run/systemd/container")  # written by PID 1 from $container (systemd(1))
+
+
+class Reports:
+    """Carries systemd's reports to the board."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.operations: Operations | None = None
+        self._look: asyncio.Task[None] | None = None
+
+    def unit_changed(self, status: UnitStatus) -> None:
+        self.board.unit_changed(status)
+
+    def resync(self) -> None:
+        self._look = asyncio.create_task(self.look_at_all())
+
+    async def look_at_all(self) -> None:
+        """Ask for every unit; what systemd cannot answer now it will report later."""
+        assert self.operations is not None
+        for service in tuple(self.board.services.values()):
+            try:
+                await self.operations.look(service)
+            except StrataError as error:
+                log.warning("cannot look at %s: %s", service.unit, error.message)
+
+
+@contextlib.asynccontextmanager
+async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
+    """The supervisor's server. Leaving the context in good order stops every service, in reverse order."""
+    with _alone(paths.runtime_dir):
+        directory = paths.runtime_dir / "supervisor"
+        events, wishes = Events(), Wishes(directory / "stopped")
+        board = Board(events, wishes)
+        reports = Reports(board)
+        manager = Manager(default_address(), reports)
+        reports.operations = operations = Operations(board, manager)
+        try:
+            await manager.open()
+            version = await manager.version()
+            where = context(_mode(), _major(version), paths, settings.node_id)
+            trust, converge, probes = Trust(), Converge(board, operations), Probes(board, operations)
+            leases, publication = Leases(board, paths.socket("registry")), Publication(board, paths)
+            trust.key_listeners.append(publication.keys_changed)
+            reload = Reload(board, operations, converge, lambda: declarations.declared(paths, where))
+            reload.load()
+            board.listeners.append(lambda service, before: _tell_systemd(board, service, before))
+            await reports.look_at_all()
+            converge.go()
+            room = handlers.Room(
+                board, operations, converge, reload, settings.node_id, where.mode, version, time.monotonic()
+            )
+            gate = Gate(trust, settings.operators)
+            async with following(trust, paths.socket("identity"), patience=0.0):
+                yield Server(handlers.METHODS, room, gate, _denied)
+            for part in (converge, probes, leases):
+                await part.close()
+            await _stop_all(board, operations)
+            await publication.close()
+            wishes.forget()
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+        finally:
+            await manager.close()
+
+
+async def _stop_all(board: Board, operations: Operations) -> None:
+    for service in reversed(tuple(board.services.values())):
+        try:
+            await operations.take_down(service)
+        except StrataError as error:
+            log.error("cannot stop %s: %s", service.name, error.message)
+
+
+@contextlib.contextmanager
+def _alone(runtime_dir: Path) -> Iterator[None]:
+    """Hold the lock of this runtime directory. Raises Conflict when another supervisor does."""
+    with open(runtime_dir / "supervisor.lock", "w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"cannot start: another supervisor serves {runtime_dir}; stop it first") from None
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def _mode() -> Mode:
+    if os.geteuid() != 0:
+        return "user"
+    with contextlib.suppress(OSError):
+        if CONTAINER_FILE.read_text(encoding="ascii").strip() == "strata":
+            return "embedded"
+    return "system"
+
+
+def _major(version: str) -> int:
+    found = re.match(r"\d+", version)
+    if not found:
+        raise Conflict(f"cannot understand systemd's version {version!r}")
+    return int(found[0])
+
+
+def _tell_systemd(board: Board, service: Service, before: S) -> None:
+    if service.state is not before:
+        states = [one.state for one in board.services.values()]
+        notify.notify(f"STATUS={states.count(S.HEALTHY)} of {len(states)} services are Healthy")
+
+
+def _denied(call: Call, error: StrataError) -> None:
+    journal.send(
+        "auth.denied",
+        f"{call.method} refused: {error.message}",
+        priority=5,
+        req_id=call.req_id,
+        subject=f"uid:{call.peer.uid}",
+        resource=call.method,
+        cap_id=error.details.get("cap_id"),
+    )
+
+
+def main() -> int:
+    """`python -m strata.supervisor.main`."""
+    return daemon.run(compose, "supervisor", keep_socket=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

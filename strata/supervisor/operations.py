@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""Starting, stopping, restarting and resetting one service: what the operator asks, done by systemd."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+
+from strata.errors import Conflict, InvalidArgument, NotFound, StrataError, Unavailable
+from strata.supervisor.board import Board
+from strata.supervisor.service import Service
+from strata.systemd.manager import Manager
+from strata.types import ServiceState as S
+
+DRAIN_SECONDS = 2.0
+KILL_SECONDS = 10.0
+STARTABLE = (S.DECLARED, S.STOPPED, S.CRASHED, S.RESTARTING, S.QUARANTINED)
+STOPPABLE = (S.STARTING, S.HEALTHY, S.CRASHED, S.RESTARTING)
+
+
+class Operations:
+    """The verbs. Each takes the service's turn, so that two operators cannot work on one service at once."""
+
+    def __init__(self, board: Board, manager: Manager) -> None:
+        self.board, self.manager = board, manager
+
+    async def start(self, service: Service) -> None:
+        """Start a service that is not running, and wait until it is Healthy.
+
+        Raises Conflict in a state that cannot start, Unavailable when a dependency is not Healthy or it does not
+        become ready; in the latter case systemd goes on trying.
+        """
+        async with service.turn:
+            if service.state not in STARTABLE:
+                raise Conflict(
+                    f"illegal transition for {service.name}: {service.state} -> {S.STARTING}", state=service.state
+                )
+            self._require_dependencies(service)
+            self.board.wishes.run(service.name)
+            service.stop_wished = False
+            self.board.events.tell("svc.start", service.name, "asked to start", unit=service.unit)
+            await self._bring_up(service)
+        await self._wait_healthy(service)
+
+    async def bring_up(self, service: Service) -> None:
+        """Start a declared service without waiting for its health: what start-up and reload do."""
+        async with service.turn:
+            if service.state in STARTABLE and not service.stop_wished:
+                self.board.events.tell("svc.start", service.name, "starting as declared", unit=service.unit)
+                await self._bring_up(service)
+
+    async def stop(self, service: Service, drain: float = DRAIN_SECONDS) -> list[str]:
+        """Stop a service and its socket; SIGKILL to whatever is left after `drain` seconds.
+
+        Returns the names of services that depend on it. Raises Conflict when it is not running.
+        """
+        if drain > service.manifest.stop_timeout_sec:
+            most = service.manifest.stop_timeout_sec
+            raise InvalidArgument(
+                f"cannot wait {drain:g} s: {service.name} has stop_timeout {most:g} s; raise that first"
+            )
+        async with service.turn:
+            if service.state not in STOPPABLE and not service.status.running:
+                raise Conflict(f'service "{service.name}" is not running (state={service.state})', state=service.state)
+            self.board.wishes.stop(service.name)
+            service.stop_wished = True
+            self.board.events.tell("svc.stop", service.name, "asked to stop", unit=service.unit)
+            await self._take_down(service, drain)
+        return self.board.dependents(service.name)
+
+    async def restart(self, service: Service, drain: float = DRAIN_SECONDS) -> None:
+        """Restart a service: its socket stays, so its clients queue. A changed declaration takes effect.
+
+        A service that is not running is started.
+        """
+        if service.state not in (S.HEALTHY, S.STARTING):
+            await self.start(service)
+            return
+        async with service.turn:
+            self.board.events.tell("svc.restart", service.name, "asked to restart", unit=service.unit)
+            if service.changed:
+                await self._take_down(service, drain)
+                await self._bring_up(service)
+            else:
+                await self._restart_unit(service, drain)
+        await self._wait_healthy(service)
+
+    async def reset(self, service: Service) -> None:
+        """Forget failures, the restart count and the start-limit window; a failed service becomes Declared."""
+        async with service.turn:
+            await self._forget_failure(service)
+            service.unstartable = ""
+            self.board.events.tell("svc.reset", service.name, "failures forgotten", unit=service.unit)
+            await self.look(service)
+
+    async def take_down(self, service: Service, drain: float = DRAIN_SECONDS) -> None:
+        """Stop a service because Strata ends or its manifest is gone; no wish is recorded."""
+        async with service.turn:
+            service.stop_wished = True
+            await self._take_down(service, drain)
+
+    async def kill(self, service: Service, number: signal.Signals) -> None:
+        """Send a signal to every process of a service."""
+        await self.manager.kill(service.unit, number)
+
+    async def look(self, service: Service) -> None:
+        """Ask systemd what it says of the service and its socket now."""
+        for unit in filter(None, (service.unit, service.socket_unit)):
+            self.board.unit_changed(await self.manager.status(unit))
+
+    # --- how
+
+    def _require_dependencies(self, service: Service) -> None:
+        missing = self.board.unhealthy_dependencies(service)
+        if missing:
+            raise Unavailable(f'dependency "{missing[0]}" is not healthy', dependency=missing[0])
+
+    async def _bring_up(self, service: Service) -> None:
+        service.unstartable = ""
+        try:
+            await self._forget_failure(service)
+            if service.changed:
+                await self._take_down(service, DRAIN_SECONDS)
+            await self._start_units(service)
+        except Unavailable:
+            raise
+        except StrataError as error:
+            service.unstartable = error.message
+            self.board.events.tell("svc.crash", service.name, error.message, unit=service.unit)
+            self.board.refresh(service)
+            raise
+        await self.look(service)
+
+    async def _start_units(self, service: Service) -> None:
+        """A stopped unit may linger until systemd collects it, and may be collected under our hands: try both ways."""
+        await self.look(service)
+        first = (
+            service.socket_unit if service.manifest.activation == "on-demand" and service.socket_unit else service.unit
+        )
+        if not service.status.gone:
+            with contextlib.suppress(NotFound):
+                await self.manager.start(first)
+                return
+        try:
+            await self._create(service, first)
+        except Conflict:
+            for unit in filter(None, (service.socket_unit, service.unit)):
+                await self._stop_unit(unit)
+                await self.manager.reset_failed(unit)
+            await self._create(service, first)
+
+    async def _create(self, service: Service, first: str) -> None:
+        units = sorted(service.units, key=lambda unit: unit[0] != first)
+        await self.manager.start_transient(units)
+
+    async def _restart_unit(self, service: Service, drain: float) -> None:
+        before = service.status.invocation_id
+        await self.manager.reset_failed(
+            service.unit
+        )  # a wished restart is no crash: it must not count towards the limit
+        job = asyncio.ensure_future(self.manager.restart(service.unit))
+        try:
+            await asyncio.wait([job], timeout=drain)
+            if not job.done() and service.status.invocation_id == before:
+                await self.manager.kill(service.unit, signal.SIGKILL)
+            await asyncio.wait([job], timeout=service.manifest.start_timeout_sec)
+        finally:
+            job.cancel()
+        await self.look(service)
+
+    async def _take_down(self, service: Service, drain: float) -> None:
+        """Socket first, or a client would start the service again."""
+        if service.socket_unit:
+            await self._stop_unit(service.socket_unit)
+        job = asyncio.ensure_future(self._stop_unit(service.unit))
+        try:
+            await asyncio.wait([job], timeout=drain)
+            if not job.done():
+                with contextlib.suppress(NotFound):
+                    await self.manager.kill(service.unit, signal.SIGKILL)
+                await asyncio.wait([job], timeout=KILL_SECONDS)
+            if not job.done():
+                raise Unavailable(
+                    f"cannot stop {service.name}: a process of it survived SIGKILL for {KILL_SECONDS:g} s"
+                )
+            job.result()
+        finally:
+            job.cancel()
+        await self._forget_failure(service)
+        await self.look(service)
+
+    async def _stop_unit(self, unit: str) -> None:
+        with contextlib.suppress(NotFound):
+            await self.manager.stop(unit)
+
+    async def _forget_failure(self, service: Service) -> None:
+        for unit in filter(None, (service.unit, service.socket_unit)):
+            await self.manager.reset_failed(unit)
+
+    async def _wait_healthy(self, service: Service) -> None:
+        if service.manifest.activation == "on-demand":
+            return
+        state = await self.board.wait(
+            service, {S.HEALTHY, S.QUARANTINED, S.STOPPED}, service.manifest.start_timeout_sec
+        )
+        if state is S.STOPPED:
+            raise Conflict(f"{service.name} was stopped while it was starting", state=state)
+        if state is S.QUARANTINED:
+            raise Unavailable(f"{service.name} did not become ready: it crashed too often", state=state)

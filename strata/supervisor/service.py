@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""One declared service as the supervisor sees it now. `Board` owns these; everyone else reads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from strata.supervisor.states import Observation, state_of
+from strata.systemd.state import UnitStatus
+from strata.types import ServiceState
+from strata.units import names
+from strata.units.model import Manifest
+from strata.units.rows import Property
+from strata.units.render import UnitText
+
+PROBED = ("http", "tcp", "exec")
+
+
+@dataclass
+class Service:
+    """A manifest, the units made of it, and what was last seen of them."""
+
+    manifest: Manifest
+    texts: tuple[UnitText, ...]
+    units: tuple[tuple[str, tuple[Property, ...]], ...]
+    digest: str
+    status: UnitStatus
+    socket: UnitStatus | None
+    stop_wished: bool = False
+    answered: bool | None = None
+    unstartable: str = ""
+    state: ServiceState = ServiceState.DECLARED
+    since: float = field(default_factory=time.time)
+    crash_told: bool = False
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def unit(self) -> str:
+        """Name of the service unit."""
+        return names.service_unit(self.name, self.manifest.core, "service")
+
+    @property
+    def socket_unit(self) -> str:
+        """Name of the socket unit, "" when the service has none."""
+        return names.service_unit(self.name, self.manifest.core, "socket") if self.manifest.socket else ""
+
+    @property
+    def probed(self) -> bool:
+        """Whether the supervisor itself has to ask if the service is well."""
+        return self.manifest.health is not None and self.manifest.health.kind in PROBED
+
+    @property
+    def changed(self) -> bool:
+        """Whether what runs was made from another declaration than the one we hold."""
+        return not self.status.gone and self.status.log_field("STRATA_MANIFEST") != self.digest
+
+    def observation(self) -> Observation:
+        """What the state is computed from."""
+        answered = bool(self.answered) if self.probed else None
+        return Observation(self.status, self.socket, self.stop_wished, answered, bool(self.unstartable))
+
+    def look(self) -> ServiceState:
+        """The state as of now."""
+        return state_of(self.observation())
