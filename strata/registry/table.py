@@ -47,8 +47,7 @@ class Table:
 
     def put(self, entry: Entry) -> None:
         """Add or replace; the last write wins. Raises ResourceExhausted when the table or its disk is full."""
-        kept = {known.service: known for known in self.live()}
-        kept[entry.service] = entry
+        kept = {**self._entries, entry.service: entry}
         if len(kept) > MAX_ENTRIES:
             raise ResourceExhausted(f"cannot register {entry.service}: the registry holds {MAX_ENTRIES} services")
         self._keep(kept)
