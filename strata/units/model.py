@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -82,3 +82,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     unit: Verbatim = NO_UNIT
     core: bool = False
     source: str = ""
+
+
+class UnitText(NamedTuple):
+    """A unit's name and the whole text of its file."""
+
+    name: str
+    text: str

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from strata.errors import InvalidArgument
 from strata.units import names
 from strata.units.directives import lookup
-from strata.units.render import UnitText
+from strata.units.model import UnitText
 from strata.units.rows import Property, Row
 from strata.units.text import Assignment, parse
+
+__all__ = ["Encoded", "Property", "encode"]
 
 _SPECIFIER = re.compile(r"%(%|[A-Za-z])")
 _SECTIONS = {"service": "Service", "socket": "Socket", "scope": "Scope", "slice": "Slice"}

@@ -8,27 +8,21 @@ import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import jinja2
 
 from strata.errors import InvalidArgument
 from strata.units import contract, names
 from strata.units.context import Context
-from strata.units.model import Manifest, Verbatim
+from strata.units.model import Manifest, UnitText, Verbatim
 from strata.units.text import quote
+
+__all__ = ["UnitText", "digest", "render", "render_slice", "render_supervisor"]
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 SUPERVISOR_STOP_SEC = 120.0
 
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
-
-
-class UnitText(NamedTuple):
-    """A unit's name and the whole text of its file."""
-
-    name: str
-    text: str
 
 
 def render(manifest: Manifest, context: Context) -> tuple[UnitText, ...]:
