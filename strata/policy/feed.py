@@ -21,6 +21,7 @@ from strata.errors import InvalidArgument, StrataError
 from strata.policy.token import PublicKey, public_key
 from strata.policy.trust import Trust
 from strata.sockets.async_client import AsyncClient
+from strata.sockets.client import new_req_id
 
 WAIT_MS = 25_000
 PATIENCE = 5.0
@@ -86,9 +87,9 @@ async def follow(trust: Trust, socket: Path, wait_ms: int = WAIT_MS) -> None:
 
 async def _pages(trust: Trust, client: AsyncClient, wait_ms: int) -> AsyncIterator[Page]:
     """Ask, take, acknowledge by asking again. Every connection begins with a whole snapshot."""
-    since, snapshot = 0, None
+    since, snapshot, name = 0, None, new_req_id()
     while True:
-        params = {"since": since, "wait_ms": wait_ms}
+        params = {"since": since, "wait_ms": wait_ms, "verifier": name}
         page = _read(await client.call("identity.revocations", params, timeout=wait_ms / 1000 + 10))
         snapshot = take(trust, page, snapshot)
         since = page.revision

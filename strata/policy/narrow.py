@@ -43,7 +43,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def narrow(parent: Claims, wanted: Wanted) -> Grant:
-    """The child of a held token. Raises PermissionDenied naming what would widen, InvalidArgument when nothing is left."""
+    """The child of a held token. Raises PermissionDenied naming what would widen, or InvalidArgument."""
     actions, rights = parent.actions, parent.rights
     if wanted.actions or wanted.rights:
         actions, rights = wanted.actions or (), wanted.rights or ()

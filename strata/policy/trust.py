@@ -42,6 +42,12 @@ class Trust:
 
         Raises Unauthenticated, PermissionDenied `capability revoked`, or Unavailable before the first keys are known.
         """
+        claims = self.read(token)
+        self.check(claims)
+        return claims
+
+    def read(self, token: str) -> Claims:
+        """As `verify`, but of a token that may have expired or be revoked: only who signed it, and for whom."""
         if not token:
             raise Unauthenticated("token required")
         if not self.keys:
@@ -52,11 +58,9 @@ class Trust:
         if claims is None:
             claims = tokens.verify(token, self.keys)
             self._check_parties(claims)
-            self._check_live(claims)
             self._keep(digest, claims)
-            return claims
-        self._cache.move_to_end(digest)
-        self._check_live(claims)
+        else:
+            self._cache.move_to_end(digest)
         return claims
 
     def revoked(self, claims: Claims) -> bool:
@@ -65,7 +69,13 @@ class Trust:
 
     def check(self, claims: Claims) -> None:
         """Judge claims verified earlier once more: time and revocation. Raises as `verify`."""
-        self._check_live(claims)
+        now = self._clock()
+        if now > claims.exp:
+            raise Unauthenticated("token expired", cap_id=claims.jti)
+        if max(claims.iat, claims.nbf) > now + SKEW:
+            raise Unauthenticated("invalid token: it is from the future; check the clock", cap_id=claims.jti)
+        if self.revoked(claims):
+            raise PermissionDenied("capability revoked", cap_id=claims.jti)
 
     def set_keys(self, keys: Iterable[PublicKey]) -> None:
         """Replace the keys. What a key that is gone had signed is no longer believed."""
@@ -117,12 +127,3 @@ class Trust:
             raise Unauthenticated(f'invalid token: its audience is not "{AUDIENCE}"')
         if claims.iss and not (claims.iss.startswith(ISSUER) and len(claims.iss) > len(ISSUER)):
             raise Unauthenticated(f'invalid token: its issuer is not an "{ISSUER}NODE"')
-
-    def _check_live(self, claims: Claims) -> None:
-        now = self._clock()
-        if now > claims.exp:
-            raise Unauthenticated("token expired", cap_id=claims.jti)
-        if max(claims.iat, claims.nbf) > now + SKEW:
-            raise Unauthenticated("invalid token: it is from the future; check the clock", cap_id=claims.jti)
-        if self.revoked(claims):
-            raise PermissionDenied("capability revoked", cap_id=claims.jti)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""The services that follow our revocations: who is waiting for news, and who has confirmed which revision."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Hashable
+from typing import NamedTuple
+
+LIVE = 1.0
+"""Seconds after its last poll for which a verifier is waited for: between two polls it is not asking."""
+PATIENCE = 1.0
+"""Seconds that a revocation waits for them at most."""
+
+
+class _Seen(NamedTuple):
+    acknowledged: int
+    polling: bool
+    at: float
+
+
+class Verifiers:
+    """Bookkeeping of long polls. A verifier is any hashable key that stays the same over its polls."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Hashable, _Seen] = {}
+        self._news = asyncio.Event()
+        self._heard = asyncio.Event()
+
+    def tell(self) -> None:
+        """Wake all who wait for news."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def news(self, seconds: float) -> None:
+        """Wait until something changed, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+
+    @contextlib.asynccontextmanager
+    async def polling(self, key: Hashable, since: int) -> AsyncIterator[None]:
+        """While the verifier's poll is being answered. Its coming with `since` acknowledges all up to it."""
+        self._note(key, _Seen(since, True, time.monotonic()))
+        try:
+            yield
+        except asyncio.CancelledError:  # it hung up
+            del self._seen[key]
+            self._hear()
+            raise
+        self._note(key, _Seen(since, False, time.monotonic()))
+
+    async def confirmed(self, revision: int, patience: float = PATIENCE) -> int:
+        """Wait, at most `patience` seconds, until all live verifiers have confirmed `revision`; how many have not."""
+        deadline = time.monotonic() + patience
+        while (missing := self._missing(revision)) and (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._heard.wait()
+        return missing
+
+    def _missing(self, revision: int) -> int:
+        oldest = time.monotonic() - LIVE
+        for key in [key for key, seen in self._seen.items() if not seen.polling and seen.at < oldest]:
+            del self._seen[key]
+        return sum(seen.acknowledged < revision for seen in self._seen.values())
+
+    def _note(self, key: Hashable, seen: _Seen) -> None:
+        self._seen[key] = seen
+        self._hear()
+
+    def _hear(self) -> None:
+        self._heard.set()
+        self._heard = asyncio.Event()
