@@ -37,12 +37,28 @@ class Events:
         self._news = asyncio.Event()
 
     def tell(
-        self, event: str, service: str, message: str, state: str = "", previous: str = "", **fields: str | int
+        self,
+        event: str,
+        service: str,
+        message: str,
+        state: str = "",
+        previous: str = "",
+        *,
+        unit: str = "",
+        restarts: int | None = None,
     ) -> None:
-        """Record one occurrence here and in the journal (STRATA_EVENT, STRATA_SERVICE, and `fields`)."""
+        """Record one occurrence here and in the journal (STRATA_EVENT, STRATA_SERVICE and the like)."""
         self._seq += 1
         self._kept.append(Event(self._seq, time.time(), event, service, message, state, previous))
-        journal.send(event, f"{service}: {message}", service=service, state=state, previous=previous, **fields)
+        journal.send(
+            event,
+            f"{service}: {message}",
+            service=service,
+            state=state,
+            previous=previous,
+            unit=unit,
+            restarts=restarts,
+        )
         self._news.set()
         self._news = asyncio.Event()
 

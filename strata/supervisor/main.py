@@ -72,8 +72,7 @@ class Reports:
 async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
     """The supervisor's server. Leaving the context in good order stops every service, in reverse order."""
     with _alone(paths.runtime_dir):
-        directory = paths.runtime_dir / "supervisor"
-        events, wishes = Events(), Wishes(directory / "stopped")
+        events, wishes = Events(), Wishes(_own_directory(paths) / "stopped")
         board = Board(events, wishes)
         reports = Reports(board)
         manager = Manager(default_address(), reports)
@@ -101,8 +100,6 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
             await _stop_all(board, operations)
             await publication.close()
             wishes.forget()
-            with contextlib.suppress(OSError):
-                directory.rmdir()
         finally:
             await manager.close()
 
@@ -126,6 +123,12 @@ def _alone(runtime_dir: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def _own_directory(paths: Paths) -> Path:
+    """What systemd made for us (RuntimeDirectory=, systemd.exec(5)); run by hand, a place in the runtime directory."""
+    given = os.environ.get("RUNTIME_DIRECTORY")
+    return Path(given) if given else paths.runtime_dir / "supervisor"
 
 
 def _mode() -> Mode:

@@ -12,8 +12,8 @@ from strata.systemd.state import UnitStatus
 from strata.types import ServiceState
 from strata.units import names
 from strata.units.model import Manifest
-from strata.units.rows import Property
 from strata.units.render import UnitText
+from strata.units.rows import Property
 
 PROBED = ("http", "tcp", "exec")
 

@@ -97,13 +97,19 @@ class Bus:
 
     def status(self, name: str) -> UnitStatus:
         """What systemd says of the unit now; `gone` when it knows none."""
+        try:
+            # Not by its path at once: to ask for a property of an unknown unit makes systemd load and forget it, and
+            # tell everyone so.
+            path = self._manager("GetUnit", apply_signature(b"s", [name.encode()]), name)
+        except NotFound:
+            return UnitStatus(name)
         kind = _KINDS.get(name.rpartition(".")[2], "")
-        path = path_encode(_UNIT_PREFIX, name.encode())
         values: dict[str, Any] = {}
-        for field, interface, prop, signature in PROPERTIES:
-            if interface in ("Unit", kind) or (interface == "*" and kind):
-                values[field] = _value(field, self._get(path, kind if interface == "*" else interface, prop, signature))
-            if values.get("load_state") == "not-found":
+        for field, interfaces, prop, signature in PROPERTIES:
+            interface = next((one for one in interfaces if one in ("Unit", kind)), "")
+            if interface:
+                values[field] = _value(field, self._get(path, interface, prop, signature))
+            if values["load_state"] == "not-found":
                 break
         return UnitStatus(name, **values)
 

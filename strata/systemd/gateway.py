@@ -15,15 +15,16 @@ from typing import Any
 
 import msgspec
 
-from strata.errors import StrataError
+from strata.errors import StrataError, Unavailable
 from strata.sockets import frame
 from strata.systemd.bus import Bus, TransientUnit
 from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged
 from strata.systemd.state import Job
 from strata.units.rows import Property
 
-PREFIX = "strata"
-"""Only changes of units whose names begin so are reported."""
+PREFIX = "strata-"
+KINDS = (".service", ".socket", ".scope")
+"""Only changes of units with such names are reported."""
 
 
 def _transient(bus: Bus, units: list[tuple[str, list[tuple[str, str, Any]]]]) -> str:
@@ -78,17 +79,25 @@ class Gateway:
         # A reading below may queue further signals, which no poll would wake us for: look until nothing is left.
         while changed := self._collect():
             for name in changed:
-                self._send(UnitChanged(self.bus.status(name)))
+                self._report(name)
+
+    def _report(self, name: str) -> None:
+        try:
+            self._send(UnitChanged(self.bus.status(name)))
+        except Unavailable:
+            raise
+        except StrataError as error:
+            print(f"<4>strata gateway: {error.message}", file=sys.stderr)
 
     def _collect(self) -> list[str]:
         changed: dict[str, None] = {}
         for found in self.bus.signals():
+            name = found.unit if isinstance(found, Job) else found
+            if not name.startswith(PREFIX) or not name.endswith(KINDS):
+                continue
             if isinstance(found, Job):
-                if found.unit.startswith(PREFIX):
-                    self._send(JobDone(found))
-                    changed[found.unit] = None
-            elif found.startswith(PREFIX):
-                changed[found] = None
+                self._send(JobDone(found))
+            changed[name] = None
         return list(changed)
 
     def _send(self, report: Report) -> None:

@@ -59,24 +59,28 @@ class Job(msgspec.Struct, frozen=True):
     result: str
 
 
-# One row per field: (field, interface, property, D-Bus type). Unit types without a row's interface leave the default.
-PROPERTIES: tuple[tuple[str, str, str, str], ...] = (
-    ("load_state", "Unit", "LoadState", "s"),
-    ("active_state", "Unit", "ActiveState", "s"),
-    ("sub_state", "Unit", "SubState", "s"),
-    ("invocation_id", "Unit", "InvocationID", "ay"),
-    ("state_changed_us", "Unit", "StateChangeTimestamp", "t"),
-    ("active_since_us", "Unit", "ActiveEnterTimestamp", "t"),
-    ("has_job", "Unit", "Job", "(uo)"),
-    ("result", "*", "Result", "s"),
-    ("control_group", "*", "ControlGroup", "s"),
-    ("memory_bytes", "*", "MemoryCurrent", "t"),
-    ("tasks", "*", "TasksCurrent", "t"),
-    ("cpu_ns", "*", "CPUUsageNSec", "t"),
-    ("main_pid", "Service", "MainPID", "u"),
-    ("restarts", "Service", "NRestarts", "u"),
-    ("exit_code", "Service", "ExecMainCode", "i"),
-    ("exit_status", "Service", "ExecMainStatus", "i"),
-    ("status_text", "Service", "StatusText", "s"),
-    ("log_fields", "Service", "LogExtraFields", "aay"),
+UNIT = ("Unit",)
+CGROUP = ("Service", "Socket", "Scope", "Slice")
+ENDING = ("Service", "Socket", "Scope")
+
+# One row per field: (field, interfaces that have it, property, D-Bus type). Other kinds of unit keep the default.
+PROPERTIES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
+    ("load_state", UNIT, "LoadState", "s"),
+    ("active_state", UNIT, "ActiveState", "s"),
+    ("sub_state", UNIT, "SubState", "s"),
+    ("invocation_id", UNIT, "InvocationID", "ay"),
+    ("state_changed_us", UNIT, "StateChangeTimestamp", "t"),
+    ("active_since_us", UNIT, "ActiveEnterTimestamp", "t"),
+    ("has_job", UNIT, "Job", "(uo)"),
+    ("result", ENDING, "Result", "s"),
+    ("control_group", CGROUP, "ControlGroup", "s"),
+    ("memory_bytes", CGROUP, "MemoryCurrent", "t"),
+    ("tasks", CGROUP, "TasksCurrent", "t"),
+    ("cpu_ns", CGROUP, "CPUUsageNSec", "t"),
+    ("main_pid", ("Service",), "MainPID", "u"),
+    ("restarts", ("Service",), "NRestarts", "u"),
+    ("exit_code", ("Service",), "ExecMainCode", "i"),
+    ("exit_status", ("Service",), "ExecMainStatus", "i"),
+    ("status_text", ("Service",), "StatusText", "s"),
+    ("log_fields", ("Service",), "LogExtraFields", "aay"),
 )
