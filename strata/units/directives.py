@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from strata.errors import InvalidArgument
 from strata.units.rows import Row
-from strata.units.table_cgroup import CGROUP, KILL, SLICED
+from strata.units.table_cgroup import CGROUP, DELEGATED, KILL, OOMD, SLICED
 from strata.units.table_exec import EXEC
 from strata.units.table_service import SCOPE, SERVICE, SOCKET
 from strata.units.table_unit import UNIT
@@ -31,14 +31,19 @@ def _by_name(*groups: tuple[Row, ...]) -> Mapping[str, Row]:
 # Section → directive → row.
 TABLE: Mapping[str, Mapping[str, Row]] = {
     "Unit": _by_name(UNIT),
-    "Service": _by_name(SERVICE, EXEC, CGROUP, SLICED, KILL),
+    "Service": _by_name(SERVICE, EXEC, CGROUP, OOMD, DELEGATED, SLICED, KILL),
     "Socket": _by_name(SOCKET, tuple(row for row in EXEC if row.name != "NonBlocking"), CGROUP, SLICED, KILL),
-    "Scope": _by_name(SCOPE, CGROUP, SLICED, KILL),
-    "Slice": _by_name(CGROUP),
+    "Scope": _by_name(SCOPE, CGROUP, OOMD, DELEGATED, SLICED, KILL),
+    "Slice": _by_name(CGROUP, OOMD),
 }
 
 _OLD_NAME = "it is an old name; write {} instead"
 _IN_UNIT = "it belongs into [Unit]"
+_NO_DELEGATION = dict.fromkeys(("Delegate", "DelegateSubgroup"), "cgroups are delegated to services and scopes only")
+_NO_OOMD = dict.fromkeys(
+    ("ManagedOOMSwap", "ManagedOOMMemoryPressure", "ManagedOOMMemoryPressureLimit"),
+    "systemd-oomd watches services, scopes and slices only",
+)
 
 # Section → directive that systemd has in files, but takes over D-Bus from nobody → why, or what to do instead.
 NOT_TRANSIENT: Mapping[str, Mapping[str, str]] = {
@@ -69,6 +74,8 @@ NOT_TRANSIENT: Mapping[str, Mapping[str, str]] = {
         "NetClass": "systemd dropped it in v229",
     },
     "Socket": {
+        **_NO_DELEGATION,
+        **_NO_OOMD,
         "Service": "the service of the same name is the one that it starts",
         "NonBlocking": "it concerns services",
         "TimeoutCleanSec": "it concerns systemctl clean, which has nothing to clean for a transient unit",
@@ -78,6 +85,7 @@ NOT_TRANSIENT: Mapping[str, Mapping[str, str]] = {
     },
     "Scope": {"NFTSet": "Strata keeps no nftables sets", "NetClass": "systemd dropped it in v229"},
     "Slice": {
+        **_NO_DELEGATION,
         "Slice": "a slice is inside another by its name, a-b.slice in a.slice",
         "NFTSet": "Strata keeps no nftables sets",
         "NetClass": "systemd dropped it in v229",

@@ -64,15 +64,23 @@ CGROUP: tuple[Row, ...] = (
     each("BPFProgram", "a(ss)", cgroup.bpf_program, "egress:/sys/fs/bpf/no-such-program"),
     *family(each, "SocketBindAllow SocketBindDeny", "a(iiqq)", cgroup.socket_bind, "ipv4:tcp:8000-8080"),
     each("RestrictNetworkInterfaces", "(bas)", selection, "~lo"),
-    each_as("Delegate", cgroup.delegate, "yes"),
-    one("DelegateSubgroup", "s", str, "main", since=254),
     each("DisableControllers", "as", strings, "cpu io"),
-    *family(one, "ManagedOOMSwap ManagedOOMMemoryPressure", "s", str, "kill"),
-    one("ManagedOOMMemoryPressureLimit", "u", cgroup.scale, "60%"),
     one("ManagedOOMPreference", "s", str, "avoid"),
     one("MemoryPressureWatch", "s", str, "on", since=254),
     one("MemoryPressureThresholdSec", "t", microseconds, "150ms", bus="MemoryPressureThresholdUSec", since=254),
     one("CoredumpReceive", "b", boolean, "yes", since=255),
+)
+
+# Not for sockets.
+OOMD: tuple[Row, ...] = (
+    *family(one, "ManagedOOMSwap ManagedOOMMemoryPressure", "s", str, "kill"),
+    one("ManagedOOMMemoryPressureLimit", "u", cgroup.scale, "60%"),
+)
+
+# For services and scopes.
+DELEGATED: tuple[Row, ...] = (
+    each_as("Delegate", cgroup.delegate, "yes"),
+    one("DelegateSubgroup", "s", str, "main", since=254),
 )
 
 # Not for slices: a slice is in another by its name.
