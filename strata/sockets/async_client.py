@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from strata.errors import Unavailable
+from strata.errors import InvalidArgument, Unavailable
 from strata.sockets import frame
 from strata.sockets.client import error_of, new_req_id
 
@@ -39,11 +39,15 @@ class AsyncClient:
         request: dict[str, Any] = {"v": 1, "req_id": new_req_id(), "method": method, "params": params or {}}
         if token:
             request["auth"] = {"token": token}
+        try:
+            framed = frame.encode(msgspec.json.encode(request))
+        except frame.FrameError as error:
+            raise InvalidArgument(f"cannot call {method}: {error}; send less") from error
         async with self._turn:
             try:
                 async with asyncio.timeout(timeout):
-                    reply = await self._exchange(msgspec.json.encode(request))
-            except (OSError, TimeoutError, asyncio.IncompleteReadError, frame.FrameError) as error:
+                    reply = await self._exchange(framed)
+            except (OSError, TimeoutError, EOFError, frame.FrameError, msgspec.DecodeError) as error:
                 self.close()
                 raise Unavailable(f"cannot reach {self.path}: {error or 'no answer in time'}") from error
             except asyncio.CancelledError:
@@ -57,8 +61,8 @@ class AsyncClient:
         """Hang up."""
         self._writer.close()
 
-    async def _exchange(self, payload: bytes) -> dict[str, Any]:
-        self._writer.write(frame.encode(payload))
+    async def _exchange(self, framed: bytes) -> dict[str, Any]:
+        self._writer.write(framed)
         await self._writer.drain()
         size = frame.payload_size(await self._reader.readexactly(4))
         return msgspec.json.decode(await self._reader.readexactly(size), type=dict[str, Any])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from strata.errors import BY_CODE, Internal, StrataError, Unavailable
+from strata.errors import BY_CODE, Internal, InvalidArgument, StrataError, Unavailable
 from strata.sockets import frame
 
 
@@ -33,7 +33,7 @@ class Client:
 
     @classmethod
     def over(cls, sock: socket.socket, name: str) -> Client:
-        """Speak on a connected stream socket of any family, tcp:// endpoints for one; `name` stands for it in errors."""
+        """Speak on a connected stream socket of any family (tcp:// endpoints); `name` stands for it in errors."""
         client = cls.__new__(cls)
         client.path, client._sock = name, sock
         return client
@@ -84,12 +84,20 @@ class Client:
         if params is not None:
             request["params"] = params
         try:
-            self._sock.sendall(frame.encode(json.dumps(request).encode()))
+            framed = frame.encode(json.dumps(request).encode())
+        except frame.FrameError as error:
+            raise InvalidArgument(f"cannot call {method}: {error}; send less") from error
+        try:
+            self._sock.sendall(framed)
         except OSError as error:
             raise self._broken(error) from error
 
     def _receive(self) -> dict[str, Any]:
-        reply = json.loads(self._exactly(frame.payload_size(self._exactly(4))))
+        try:
+            reply = json.loads(self._exactly(frame.payload_size(self._exactly(4))))
+        except (frame.FrameError, ValueError, RecursionError) as error:
+            self.close()  # what follows on this connection means nothing any more
+            raise Internal(f"{self.path} answered with something that is no reply: {error}") from error
         if not isinstance(reply, dict):
             raise Internal(f"{self.path} did not answer with an envelope")
         return reply
@@ -102,11 +110,13 @@ class Client:
             except OSError as error:
                 raise self._broken(error) from error
             if not part:
+                self.close()
                 raise Unavailable(f"{self.path} closed the connection before it answered")
             parts += part
         return bytes(parts)
 
     def _broken(self, error: OSError) -> Unavailable:
+        self.close()  # a late answer must not be taken for the next one's
         reason = "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or error)
         return Unavailable(f"cannot reach {self.path}: {reason}")
 
@@ -118,6 +128,10 @@ def new_req_id() -> str:
 
 def error_of(reply: dict[str, Any]) -> StrataError:
     """The typed error in a reply that is not ok."""
-    body = reply.get("error") or {}
-    kind = BY_CODE.get(body.get("code", 0), Internal)
-    return kind(str(body.get("message", "no message")), **(body.get("details") or {}))
+    body = reply.get("error")
+    if not isinstance(body, dict):
+        return Internal("the service answered with an error that has no body")
+    code, details = body.get("code"), body.get("details")
+    error = BY_CODE.get(code if isinstance(code, int) else 0, Internal)(str(body.get("message", "no message")))
+    error.details = details if isinstance(details, dict) else {}
+    return error

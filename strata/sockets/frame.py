@@ -16,45 +16,57 @@ class FrameError(Exception):
 
 
 def encode(payload: bytes) -> bytes:
-    """Header and payload in one piece. Raises FrameError when the payload is over the limit."""
-    if len(payload) > MAX_PAYLOAD:
-        raise FrameError(f"cannot send a frame of {len(payload)} bytes: the limit is {MAX_PAYLOAD}")
+    """Header and payload in one piece. Raises FrameError when the payload is empty or over the limit."""
+    if not 0 < len(payload) <= MAX_PAYLOAD:
+        raise FrameError(f"cannot send a frame of {len(payload)} bytes: it must have 1 to {MAX_PAYLOAD}")
     return HEADER.pack(len(payload)) + payload
 
 
-def payload_size(header: bytes) -> int:
+def payload_size(header: bytes | bytearray) -> int:
     """Bytes that follow this 4-byte header. Raises FrameError for 0 and for more than the limit."""
-    size: int = HEADER.unpack(header)[0]
+    size = int.from_bytes(header, "big")
     if not 0 < size <= MAX_PAYLOAD:
         raise FrameError(f"cannot read a frame of {size} bytes: it must have 1 to {MAX_PAYLOAD}")
     return size
 
 
 class Decoder:
-    """Cuts a byte stream into payloads, however the bytes were split on the way."""
+    """Cuts a byte stream into payloads, however the bytes were split on the way.
+
+    Frames wait in here, as the bytes they came as, until `next` asks for them.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._start = 0  # what lies before was handed out; it is cut off at the next `feed`, once for many frames
 
     def __len__(self) -> int:
-        """Bytes held back because their frame is not complete."""
-        return len(self._buffer)
+        """Bytes not handed out yet: whole frames that wait, and the beginning of one that is not complete."""
+        return len(self._buffer) - self._start
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Payloads that `data` completes, in order. Raises FrameError; the decoder is then of no further use."""
-        if not self._buffer and len(data) > 4 and payload_size(data[:4]) == len(data) - 4:
-            return [data[4:]]  # the usual case: one whole frame in one read, no copying through the buffer
+    def feed(self, data: bytes) -> list[bytearray]:
+        """All payloads that `data` completes, in order: `push`, then `next` until there is none. Raises FrameError."""
+        self.push(data)
+        return list(iter(self.next, None))
+
+    def push(self, data: bytes) -> None:
+        """Take bytes as they arrived."""
+        if self._start:
+            del self._buffer[: self._start]
+            self._start = 0
         self._buffer += data
-        return self._cut()
 
-    def _cut(self) -> list[bytes]:
-        buffer, start, payloads = self._buffer, 0, []
-        while len(buffer) - start >= 4:
-            end = start + 4 + payload_size(bytes(buffer[start : start + 4]))
-            if end > len(buffer):
-                break
-            payloads.append(bytes(buffer[start + 4 : end]))
-            start = end
-        if start:
-            del buffer[:start]
-        return payloads
+    def next(self) -> bytearray | None:
+        """The next whole payload, or None until more is fed. Raises FrameError, then and at every later call."""
+        begin = self._start + 4
+        if len(self._buffer) < begin:
+            return None
+        end = begin + payload_size(self._buffer[self._start : begin])
+        if end > len(self._buffer):
+            return None
+        payload = self._buffer[begin:end]
+        if end == len(self._buffer):
+            self._buffer, self._start = bytearray(), 0  # gives the memory of a large frame back at once
+        else:
+            self._start = end
+        return payload

@@ -6,9 +6,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 from pathlib import Path
 
-from strata.errors import Conflict
+from strata.errors import Conflict, Unavailable
 
 _FIRST_FD = 3  # SD_LISTEN_FDS_START
 BACKLOG = 1024
@@ -24,30 +25,52 @@ def inherited() -> dict[str, socket.socket]:
     for index in range(int(count)):
         fd = _FIRST_FD + index
         os.set_inheritable(fd, False)
-        found[names[index] if index < len(names) else str(index)] = socket.socket(fileno=fd)
+        name = names[index] if index < len(names) else ""
+        # One unit may pass several sockets under its one name; each is kept.
+        found[name if name and name not in found else f"{name}{index}"] = socket.socket(fileno=fd)
     return found
 
 
 def bound(path: Path, mode: int = 0o666) -> socket.socket:
     """A socket listening at `path`, made by ourselves. A file that nobody listens on any more is replaced.
 
-    Raises Conflict when something answers there already.
+    Raises Conflict when something listens there already, Unavailable when the system refuses.
     """
-    if _answers(path):
-        raise Conflict(f"cannot listen on {path}: another process already does; stop it first")
+    try:
+        if _answers(path):
+            raise Conflict(f"cannot listen on {path}: another process already does; stop it first")
+        _remove_stale(path)
+        return _listening(path, mode)
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {path}: {error.strerror or error}") from error
+
+
+def _remove_stale(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise Conflict(f"cannot listen on {path}: a file that is no socket is there; move it away")
         path.unlink()
+
+
+def _listening(path: Path, mode: int) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.bind(str(path))
-    path.chmod(mode)
-    sock.listen(BACKLOG)
+    try:
+        sock.bind(str(path))
+        path.chmod(mode)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
         try:
             probe.connect(str(path))
         except (FileNotFoundError, ConnectionRefusedError):
             return False
+        except (BlockingIOError, TimeoutError):  # its queue is full: a process that hangs still owns the path
+            return True
         return True

@@ -55,7 +55,7 @@ _decoder = msgspec.json.Decoder(Request | None)
 _encoder = msgspec.json.Encoder()
 
 
-def decode_request(payload: bytes) -> Request:
+def decode_request(payload: bytes | bytearray) -> Request:
     """Parse one frame. Raises InvalidArgument for anything that is not a request envelope; the caller then closes.
 
     `null` and `{}` parse to an empty request, which the version check refuses with an answer (spec 1.4).

@@ -8,7 +8,6 @@ unknown parameters are ignored. An optional parameter of the wrong type is refus
 from __future__ import annotations
 
 import functools
-import math
 import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -19,6 +18,7 @@ from strata.errors import InvalidArgument
 
 P = TypeVar("P", bound=msgspec.Struct)
 _WRONG = object()
+_INT64 = 2**63
 
 
 def read(kind: type[P], raw: Mapping[str, Any] | None) -> P:
@@ -27,9 +27,12 @@ def read(kind: type[P], raw: Mapping[str, Any] | None) -> P:
     if not fields:
         return kind()
     raw = raw or {}
-    return kind(
-        **{name: value for name, value in ((f.name, f.take(raw)) for f in fields) if value is not msgspec.UNSET}
-    )
+    values = {}
+    for field in fields:
+        value = field.take(raw)
+        if value is not msgspec.UNSET:
+            values[field.name] = value
+    return kind(**values)
 
 
 class _Field:
@@ -57,8 +60,8 @@ def _optional_text(value: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return _WRONG
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_INT64 <= value < _INT64:
+        return _WRONG  # beyond 64 bits (and NaN) nothing downstream could keep the number
     return int(value)
 
 
@@ -67,7 +70,9 @@ def _boolean(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    return _WRONG if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_INT64 <= value < _INT64:
+        return _WRONG
+    return float(value)
 
 
 def _texts(value: Any) -> Any:
@@ -76,8 +81,8 @@ def _texts(value: Any) -> Any:
 
 ACCEPTED: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     str: ("a string", _optional_text),
-    int: ("a number", _whole),
-    float: ("a number", _number),
+    int: ("a number of at most 64 bits", _whole),
+    float: ("a number of at most 64 bits", _number),
     bool: ("true or false", _boolean),
     tuple[str, ...]: ("a list of strings", _texts),
     Any: ("a value", lambda value: value),  # the handler judges it
