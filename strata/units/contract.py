@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from strata.errors import InvalidArgument
+from strata.units.directives import lookup
 from strata.units.fields import FieldError
 from strata.units.model import Manifest
 
@@ -55,8 +57,17 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
 
 
 def check(manifest: Manifest) -> None:
-    """Raises FieldError, naming the directive, for one that the manifest may not write verbatim."""
+    """Raises FieldError, naming the directive, for one that does not exist or that a manifest may not write."""
     for section, given in manifest.unit.items():
         for name in given:
-            if name in RESERVED[section]:
-                raise FieldError(f"unit.{section}.{name}", f"is not yours to set: {RESERVED[section][name]}")
+            _check(section, name)
+
+
+def _check(section: str, name: str) -> None:
+    key = f"unit.{section}.{name}"
+    if name in RESERVED[section]:
+        raise FieldError(key, f"is not yours to set: {RESERVED[section][name]}")
+    try:
+        lookup(section, name)
+    except InvalidArgument as error:
+        raise FieldError(key, f"cannot be used: {error.message}") from error

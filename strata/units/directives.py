@@ -39,9 +39,16 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
 
 _OLD_NAME = "it is an old name; write {} instead"
 _IN_UNIT = "it belongs into [Unit]"
-_NO_DELEGATION = dict.fromkeys(("Delegate", "DelegateSubgroup"), "cgroups are delegated to services and scopes only")
+_NO_DELEGATION = dict.fromkeys(
+    ("Delegate", "DelegateSubgroup", "CoredumpReceive"), "cgroups are delegated to services and scopes only"
+)
 _NO_OOMD = dict.fromkeys(
-    ("ManagedOOMSwap", "ManagedOOMMemoryPressure", "ManagedOOMMemoryPressureLimit"),
+    (
+        "ManagedOOMSwap",
+        "ManagedOOMMemoryPressure",
+        "ManagedOOMMemoryPressureLimit",
+        "ManagedOOMMemoryPressureDurationSec",
+    ),
     "systemd-oomd watches services, scopes and slices only",
 )
 
@@ -49,7 +56,6 @@ _NO_OOMD = dict.fromkeys(
 NOT_TRANSIENT: Mapping[str, Mapping[str, str]] = {
     "Unit": {
         "JobTimeoutSec": "systemd does not take it over D-Bus; write JobRunningTimeoutSec=",
-        "WantsMountsFor": "it is newer than this table; write RequiresMountsFor=",
         "StartLimitInterval": _OLD_NAME.format("StartLimitIntervalSec="),
         "BindTo": _OLD_NAME.format("BindsTo="),
         "PropagateReloadTo": _OLD_NAME.format("PropagatesReloadTo="),

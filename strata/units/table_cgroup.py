@@ -33,6 +33,7 @@ CGROUP: tuple[Row, ...] = (
             "DefaultMemoryLow": "1M",
         }.items()
     ),
+    one("MemoryZSwapWriteback", "b", boolean, "no", since=256),
     one_as("MemoryZSwapMax", cgroup.memory("MemoryZSwapMax"), "64M", since=253),
     # These came without a share of their own: systemd 254 takes bytes for them only.
     *family(
@@ -66,20 +67,28 @@ CGROUP: tuple[Row, ...] = (
     each("RestrictNetworkInterfaces", "(bas)", selection, "~lo"),
     each("DisableControllers", "as", strings, "cpu io"),
     one("ManagedOOMPreference", "s", str, "avoid"),
-    one("MemoryPressureWatch", "s", str, "on", since=254),
+    one("MemoryPressureWatch", "s", str, "yes", since=254),
     one("MemoryPressureThresholdSec", "t", microseconds, "150ms", bus="MemoryPressureThresholdUSec", since=254),
-    one("CoredumpReceive", "b", boolean, "yes", since=255),
 )
 
 # Not for sockets.
 OOMD: tuple[Row, ...] = (
     *family(one, "ManagedOOMSwap ManagedOOMMemoryPressure", "s", str, "kill"),
     one("ManagedOOMMemoryPressureLimit", "u", cgroup.scale, "60%"),
+    one(
+        "ManagedOOMMemoryPressureDurationSec",
+        "t",
+        microseconds,
+        "20s",
+        bus="ManagedOOMMemoryPressureDurationUSec",
+        since=257,
+    ),
 )
 
 # For services and scopes.
 DELEGATED: tuple[Row, ...] = (
     each_as("Delegate", cgroup.delegate, "yes"),
+    one("CoredumpReceive", "b", boolean, "yes", since=255),
     one("DelegateSubgroup", "s", str, "main", since=254),
 )
 

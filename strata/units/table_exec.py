@@ -28,6 +28,7 @@ EXEC: tuple[Row, ...] = (
     each("MountImages", "a(ssba(ss))", encode.mount_images, "-/no/image:/mnt:root:ro"),
     each("ExtensionImages", "a(sba(ss))", encode.extension_images, "-/no/image:nosuid"),
     each("ExtensionDirectories", "as", strings, "-/no/such/directory"),
+    one("BindLogSockets", "b", boolean, "yes", since=257),
     # User and identity
     *family(one, "User Group", "s", str, "nobody"),
     one("DynamicUser", "b", boolean, "yes"),

@@ -80,6 +80,7 @@ SOCKET: tuple[Row, ...] = (
         "yes",
     ),
     *family(one, "MaxConnections MaxConnectionsPerSource KeepAliveProbes TriggerLimitBurst", "u", unsigned32, "9"),
+    one("PassFileDescriptorsToExec", "b", boolean, "yes", since=256),
     *family(one, "PollLimitBurst", "u", unsigned32, "9", since=255),
     one("KeepAliveTimeSec", "t", microseconds, "5s", bus="KeepAliveTimeUSec"),
     one("KeepAliveIntervalSec", "t", microseconds, "6s", bus="KeepAliveIntervalUSec"),

@@ -57,6 +57,7 @@ UNIT: tuple[Row, ...] = (
     one("SourcePath", "s", str, "/etc/hostname"),
     *family(each, _DEPENDENCIES, "as", strings, "strata-sample-other.service"),
     each("RequiresMountsFor", "as", strings, "/tmp /etc"),
+    each("WantsMountsFor", "as", strings, "/tmp /etc", since=256),
     one("OnSuccessJobMode", "s", str, "fail"),
     one("OnFailureJobMode", "s", str, "isolate"),
     *family(
