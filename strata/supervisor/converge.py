@@ -27,12 +27,19 @@ class Converge:
         self._attempted: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._spells: dict[str, asyncio.TimerHandle] = {}
-        self._ended = False
+        self._open = False
         board.listeners.append(self._service_changed)
+
+    def begin(self) -> None:
+        """From now on start what is declared. Before, what runs must have been looked at, or it would be started anew."""
+        self._open = True
+        for service in self.board.services.values():
+            self._watch_spell(service)
+        self.go()
 
     def go(self) -> None:
         """Start whatever can be started now."""
-        if self._ended:
+        if not self._open:
             return
         seen = {name: self._seen(service) for name, service in self.board.services.items()}
         after = {name: service.manifest.after for name, service in self.board.services.items()}
@@ -46,7 +53,7 @@ class Converge:
 
     async def close(self) -> None:
         """Start nothing more."""
-        self._ended = True
+        self._open = False
         for timer in self._spells.values():
             timer.cancel()
         for task in tuple(self._tasks):
@@ -79,7 +86,7 @@ class Converge:
         timer = self._spells.pop(service.name, None)
         if timer:
             timer.cancel()
-        if service.state is S.HEALTHY and service.status.restarts and not self._ended:
+        if service.state is S.HEALTHY and service.status.restarts and self._open:
             window = service.manifest.restart.window_sec
             loop = asyncio.get_running_loop()
             self._spells[service.name] = loop.call_later(window, lambda: self._spawn(self._forgive(service)))

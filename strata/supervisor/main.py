@@ -88,7 +88,7 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
             reload.load()
             board.listeners.append(lambda service, before: _tell_systemd(board, service, before))
             await reports.look_at_all()
-            converge.go()
+            converge.begin()
             room = handlers.Room(
                 board, operations, converge, reload, settings.node_id, where.mode, version, time.monotonic()
             )
