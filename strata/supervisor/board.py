@@ -138,6 +138,9 @@ class Board:
     def _note_crash(self, service: Service, before: UnitStatus) -> None:
         """One svc.crash for each end that nobody wished, also for those that went by between two looks."""
         now = service.status
+        if not service.looked_at:  # what happened before our time, an earlier supervisor has told
+            service.looked_at, service.crash_told = True, is_down(now)
+            return
         if service.stop_wished:
             return
         if not is_down(now):

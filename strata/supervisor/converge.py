@@ -31,7 +31,7 @@ class Converge:
         board.listeners.append(self._service_changed)
 
     def begin(self) -> None:
-        """From now on start what is declared. Before, what runs must have been looked at, or it would be started anew."""
+        """From now on start what is declared. What runs must have been looked at, or it would be started anew."""
         self._open = True
         for service in self.board.services.values():
             self._watch_spell(service)

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from strata.config import Settings
-from strata.errors import Conflict, StrataError
+from strata.errors import Conflict, StrataError, Unavailable
 from strata.paths import Paths
 from strata.policy.feed import following
 from strata.policy.gate import Gate
@@ -115,14 +115,17 @@ async def _stop_all(board: Board, operations: Operations) -> None:
 @contextlib.contextmanager
 def _alone(runtime_dir: Path) -> Iterator[None]:
     """Hold the lock of this runtime directory. Raises Conflict when another supervisor does."""
-    with open(runtime_dir / "supervisor.lock", "w", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(f"cannot start: another supervisor serves {runtime_dir}; stop it first") from None
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+    try:
+        directory = os.open(runtime_dir, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise Unavailable(f"cannot start: {runtime_dir}: {error.strerror}; `strata-ctl up` makes it") from error
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+    except BlockingIOError:
+        raise Conflict(f"cannot start: another supervisor serves {runtime_dir}; stop it first") from None
+    finally:
+        os.close(directory)
 
 
 def _own_directory(paths: Paths) -> Path:

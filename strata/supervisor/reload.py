@@ -79,6 +79,7 @@ class Reload:
                 service.status, service.socket = old.status, old.socket if service.socket_unit else None
                 service.stop_wished, service.answered, service.turn = old.stop_wished, old.answered, old.turn
                 service.state, service.since = old.state, old.since
+                service.looked_at, service.crash_told = old.looked_at, old.crash_told
         kept = {service.name: service for service in services}
         self.board.services = {}
         for service in kept.values():

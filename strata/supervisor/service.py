@@ -34,6 +34,7 @@ class Service:
     state: ServiceState = ServiceState.DECLARED
     since: float = field(default_factory=time.time)
     crash_told: bool = False
+    looked_at: bool = False
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
