@@ -55,7 +55,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Show what systemd and Strata's units had to say beside the failure of a live test."""
     report = yield
     used = getattr(item, "funcargs", {})
-    if report.failed:
+    if report.failed and report.when != "teardown":  # by then the systemd may be gone, as it should be
         for name in ("manager", "modern_manager"):
             if isinstance(used.get(name), Manager):
                 report.sections.append((f"journal of the {name}", used[name].journal_tail()))

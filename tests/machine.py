@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from strata.embedded import boot
+from strata.errors import Unavailable
 from strata.paths import Paths
 
 _PREFIX = "strata-test-"
@@ -57,9 +58,11 @@ class Manager:
 
     def journal_tail(self) -> str:
         """The last lines of Strata's units, for a person who looks at a failed test."""
-        return self.run(
-            ["journalctl", "--quiet", "--no-pager", "--lines=60", "--unit=strata*", "--unit=init.scope"]
-        ).stdout
+        argv = ["journalctl", "--quiet", "--no-pager", "--lines=60", "--unit=strata*", "--unit=init.scope"]
+        try:
+            return self.run(argv).stdout
+        except Unavailable as error:
+            return str(error)
 
 
 def is_systemd() -> bool:
@@ -100,7 +103,7 @@ def private(root: Path | None = None, binds: Sequence[Path] = ()) -> Iterator[Ma
             yield Manager(embedded.bus_address, "embedded", embedded.version, paths, embedded)
         finally:
             boot.stop(embedded)
-        left = [str(path) for path in (*embedded.cgroups, paths.runtime_dir) if path.exists()]
+        left = [str(path) for path in (*embedded.cgroups, *paths.runtime_dir.glob("embedded*")) if path.exists()]
         assert not embedded.alive(), "the private systemd outlived its stop"
         assert not left, f"the private systemd left {left}"
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from strata.embedded import cgroups, mountpoints, plan, ready, record
+from strata.embedded import cgroups, lock, mountpoints, plan, ready, record
 from strata.embedded.enter import run, shell
-from strata.embedded.lock import locked
 from strata.embedded.record import Embedded
 from strata.errors import Conflict, Unavailable
 from strata.paths import Paths
@@ -35,11 +35,15 @@ def boot(paths: Paths, *, root: Path | None = None, binds: Sequence[Path] = (), 
     """
     made = plan.directories((paths.runtime_dir, 0o755))
     try:
-        with locked(paths.runtime_dir, "boot a private systemd"):
+        with lock.locked(paths.runtime_dir, "boot a private systemd"):
             _refuse_second(paths)
-            old = record.read(paths) or _leftover(paths)
-            _end(old, 0)
-            made = (*old.made, *made, *plan.directories((paths.state_dir, 0o755), (paths.state_dir / "private", 0o700)))
+            old = record.read(paths)
+            _end(old or _leftover(paths), 0)
+            made = (
+                *(old.made if old else ()),
+                *made,
+                *plan.directories((paths.state_dir, 0o755), (paths.state_dir / "private", 0o700)),
+            )
             return _boot_or_nothing(paths, root, binds, made, timeout)
     except BaseException:
         _remove_made(_above(paths.runtime_dir, made))
@@ -56,7 +60,7 @@ def stop(embedded: Embedded, timeout: float = 20.0) -> None:
     """End a private systemd in order, by force after `timeout` seconds, and remove all that it left; harmless twice."""
     if not embedded.runtime_dir.exists():
         return
-    with locked(embedded.runtime_dir, "stop the private systemd", patience=timeout):
+    with lock.locked(embedded.runtime_dir, "stop the private systemd", patience=timeout):
         _end(embedded, timeout)
     _remove_made(_above(embedded.runtime_dir, embedded.made))
 
@@ -64,9 +68,12 @@ def stop(embedded: Embedded, timeout: float = 20.0) -> None:
 def clean(paths: Paths, timeout: float = 20.0) -> bool:
     """Stop whatever runs for this runtime directory and remove what a crash left; whether there was anything."""
     found = record.read(paths) or _leftover(paths)
-    if found.pid == 0 and not any(cgroup.exists() for cgroup in found.cgroups):
+    if not any(trace.exists() for trace in (*found.cgroups, *_files(paths.runtime_dir))):
         return False
-    stop(found, timeout)
+    # Without a record nobody knows who made the directories: they go if nothing is in them.
+    own = (paths.runtime_dir, paths.state_dir, paths.state_dir / "private")
+    paths.runtime_dir.mkdir(parents=True, exist_ok=True)
+    stop(found._replace(made=found.made or own), timeout)
     return True
 
 
@@ -101,8 +108,10 @@ def _refuse_second(paths: Paths) -> None:
 
 
 def _end(embedded: Embedded, timeout: float) -> None:
-    if embedded.alive():
-        _signal_and_wait(embedded, _HALT, timeout)
+    deadline = time.monotonic() + timeout
+    while embedded.alive() and time.monotonic() < deadline:
+        # Said again now and then: a PID 1 that is still starting hears nothing but SIGKILL (pid_namespaces(7)).
+        _signal_and_wait(embedded, _HALT, 1.0)
     if embedded.alive():
         _signal_and_wait(embedded, signal.SIGKILL, 10.0)
     # What `run` put beside it, and a PID 1 that never got as far as the record.
@@ -117,9 +126,11 @@ def _signal_and_wait(embedded: Embedded, number: int, timeout: float) -> None:
         return
     try:
         # Looked at again now that the pidfd holds it, so that no later process of the same number is hit.
-        if timeout > 0 and embedded.alive():
+        if embedded.alive():
             signal.pidfd_send_signal(pidfd, number)
             ready.gone(pidfd, timeout)
+    except ProcessLookupError:
+        return
     finally:
         os.close(pidfd)
 
@@ -128,7 +139,7 @@ def _remove(embedded: Embedded, timeout: float) -> None:
     left = cgroups.remove(embedded.cgroups, timeout)
     if left:
         raise Unavailable(f"cannot stop the private systemd: processes stay in {', '.join(map(str, left))}")
-    for path in (plan.log_of(embedded.runtime_dir), record.path_of(embedded.runtime_dir)):
+    for path in _files(embedded.runtime_dir)[1:]:  # the lock file goes with the lock
         path.unlink(missing_ok=True)
     mountpoints.give_back(plan.instances())
     _remove_made(embedded.made)
@@ -139,6 +150,11 @@ def _remove_made(made: Sequence[Path]) -> None:
         # In use by then, or already gone: then it is not ours to remove.
         with contextlib.suppress(OSError):
             path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _files(runtime_dir: Path) -> tuple[Path, ...]:
+    found = record.path_of(runtime_dir)
+    return (lock.path_of(runtime_dir), found, found.with_suffix(".new"), plan.log_of(runtime_dir))
 
 
 def _above(runtime_dir: Path, made: Sequence[Path]) -> list[Path]:

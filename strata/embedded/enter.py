@@ -22,7 +22,10 @@ from strata.errors import InvalidArgument, Unavailable
 Stream: TypeAlias = "int | IO[Any] | None"
 
 # What a person or a service manager sends to end, poke or resize a program; the rest is the kernel's or means us.
-_PASSED_ON = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGCONT", "SIGWINCH")
+_PASSED_ON = [
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGWINCH),
+]
 # The terminal sends these to everyone in its foreground group, the program included (termios(3)).
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH)
 _GONE = "cannot run beside the private systemd: it is not running; start it with `strata-ctl up`"
@@ -46,16 +49,21 @@ def run(
     if not argv or any("\0" in word for word in argv):
         raise InvalidArgument("cannot run beside the private systemd: a command without NUL bytes is needed")
     where = os.fspath(cwd) if cwd is not None else os.getcwd()
-    with _leaf(embedded) as leaf:
-        try:
-            with _namespaces(embedded, leaf, where) as enter:
+    # Held back until there is a program to pass them on to, so that none is lost and none ends only the runner.
+    before = set(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)))
+    try:
+        with _leaf(embedded) as leaf:
+            with _namespaces(embedded, leaf, where, before) as enter:
                 process = subprocess.Popen(
                     list(argv), stdin=stdin, stdout=stdout, stderr=stderr, env=env, preexec_fn=enter
                 )
-        except OSError as error:
-            return _not_run(argv[0], error)
-        with _passing_on(process):
-            code = process.wait()
+            with _passing_on(process):
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                code = process.wait()
+    except OSError as error:
+        return _not_run(argv[0], error)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return 128 - code if code < 0 else code
 
 
@@ -79,7 +87,9 @@ def _leaf(embedded: Embedded) -> Iterator[tuple[Path, ...]]:
 
 
 @contextlib.contextmanager
-def _namespaces(embedded: Embedded, leaf: tuple[Path, ...], cwd: str) -> Iterator[Callable[[], None]]:
+def _namespaces(
+    embedded: Embedded, leaf: tuple[Path, ...], cwd: str, signals: set[int]
+) -> Iterator[Callable[[], None]]:
     """Children of this thread are born into the private PID namespace meanwhile; the function takes them the rest."""
     try:
         pidfd = os.pidfd_open(embedded.pid)
@@ -89,23 +99,29 @@ def _namespaces(embedded: Embedded, leaf: tuple[Path, ...], cwd: str) -> Iterato
     try:
         if not embedded.alive():
             raise Unavailable(_GONE)
+        root = os.open(f"/proc/{embedded.pid}/root", os.O_PATH | os.O_CLOEXEC)
         ns.setns(pidfd, ns.NEWPID)
         try:
-            yield lambda: _enter(pidfd, leaf, cwd)
+            yield lambda: _enter(pidfd, root, leaf, cwd, signals)
         finally:
             ns.setns(own, ns.NEWPID)
+            os.close(root)
     finally:
         os.close(own)
         os.close(pidfd)
 
 
-def _enter(pidfd: int, leaf: tuple[Path, ...], cwd: str) -> None:
+def _enter(pidfd: int, root: int, leaf: tuple[Path, ...], cwd: str, signals: set[int]) -> None:
     cgroups.join(leaf)
     ns.setns(pidfd, ns.NEWNS | ns.NEWIPC | ns.NEWUTS | ns.NEWCGROUP)
+    # setns(2) gives the root of the mount namespace, which is not PID 1's own where it was booted inside a chroot.
+    os.fchdir(root)
+    os.chroot(".")
     try:
         os.chdir(cwd)
     except OSError:
         os.chdir("/")
+    signal.pthread_sigmask(signal.SIG_SETMASK, signals)
 
 
 @contextlib.contextmanager
@@ -113,8 +129,7 @@ def _passing_on(process: subprocess.Popen[Any]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread can take signals (signal(7), Python's signal module)
         return
-    numbers = [signal.Signals[name] for name in _PASSED_ON]
-    before = {number: signal.signal(number, lambda got, _frame: _pass(process, got)) for number in numbers}
+    before = {number: signal.signal(number, lambda got, _frame: _pass(process, got)) for number in _PASSED_ON}
     try:
         yield
     finally:

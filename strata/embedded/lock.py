@@ -13,10 +13,15 @@ from pathlib import Path
 from strata.errors import Conflict
 
 
+def path_of(runtime_dir: Path) -> Path:
+    """Where the lock file lies while somebody holds it."""
+    return runtime_dir / "embedded.lock"
+
+
 @contextlib.contextmanager
 def locked(runtime_dir: Path, what: str, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock; Conflict "cannot <what>: …" when another has it for longer than `patience` seconds."""
-    path = runtime_dir / "embedded.lock"
+    path = path_of(runtime_dir)
     fd = _acquire(path, what, time.monotonic() + patience)
     try:
         yield

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from strata.embedded import cgroups, mountpoints, units
 from strata.embedded.cgroups import Hierarchy
 from strata.embedded.record import Embedded
-from strata.errors import StrataError, Unavailable
+from strata.errors import InvalidArgument, Unavailable
 from strata.paths import Paths
 
 _PREFIX = "strata-embedded-"
@@ -189,7 +189,7 @@ def _carried(paths: Paths, root: Path | None, binds: Sequence[Path]) -> list[tup
         same = {path for path in same if any(path.is_relative_to(covered) for covered in _COVERED)}
     missing = [str(path) for path in binds if not path.exists()]
     if missing:
-        raise StrataError(f"cannot boot a private systemd: cannot bind {', '.join(missing)}: there is no such path")
+        raise InvalidArgument(f"cannot boot a private systemd: cannot bind {', '.join(missing)}: there is no such path")
     carried = [(path, path) for path in sorted(same)]
     if paths.state_dir != mountpoints.STATE:
         carried.append((paths.state_dir, mountpoints.STATE))
