@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which socket a method is for (spec 1.12): the convention for registry and supervisor, the registry's word for others."""
+"""Which socket a method is for (spec 1.12): by convention for registry and supervisor, else as the registry says."""
 
 from __future__ import annotations
 

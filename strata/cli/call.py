@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""How the verbs knock: one call to a core service, and what to do when nobody opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from strata.errors import Internal, StrataError, Unavailable
+from strata.paths import Paths
+from strata.sockets.client import Client
+from strata.sockets.frame import FrameError
+
+SECONDS = 30.0
+"""How long a verb waits for an answer unless --timeout says otherwise."""
+
+
+def call(paths: Paths, method: str, params: Any = None, token: str = "", timeout: float | None = SECONDS) -> Any:
+    """The result of a core service's method; `timeout` in seconds. Raises StrataError with a sentence for a person."""
+    with _connect(paths, method, timeout) as client:
+        try:
+            return client.call(method, params, token)
+        except (FrameError, ValueError, RecursionError) as error:
+            raise Internal(f"cannot read the answer to {method}: {error}") from error
+        except StrataError as error:
+            raise _with_prefix(error, method) from error
+
+
+def stream(paths: Paths, method: str, params: Any = None, timeout: float | None = None) -> Iterator[Any]:
+    """Results of a streaming method, until it ends or nothing came for `timeout` seconds. Raises StrataError."""
+    with _connect(paths, method, timeout) as client:
+        yield from client.stream(method, params)
+
+
+def answers(paths: Paths, service: str = "supervisor") -> bool:
+    """Whether somebody listens on the socket of a core service."""
+    try:
+        Client(paths.socket(service), 5.0).close()
+    except Unavailable:
+        return False
+    return True
+
+
+def _connect(paths: Paths, method: str, timeout: float | None) -> Client:
+    service = method.partition(".")[0]
+    try:
+        return Client(paths.socket(service), timeout)
+    except Unavailable as error:
+        remedy = "start Strata with `strata-ctl up`"
+        if service != "supervisor" and answers(paths):
+            remedy = f"look at `strata-ctl status`, then `strata-ctl start {service}`"
+        raise Unavailable(f"cannot reach {service} ({error.message}); {remedy}") from error
+
+
+def _with_prefix(error: StrataError, method: str) -> StrataError:
+    if error.message.startswith("cannot "):
+        return error
+    return type(error)(f"cannot complete {method}: {error.message}", **error.details)

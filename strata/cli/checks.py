@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""What Strata needs of a machine, one function each: how it is and, if it is not well, how to mend it."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import importlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from strata.cli import modes
+from strata.embedded import cgroups
+from strata.errors import Unavailable
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+
+OLDEST_KERNEL = (5, 11)
+"""Overlay mounts in user namespaces, which sandboxes need, came with it; openat2 and pidfds are older."""
+OLDEST_SYSTEMD, STEPS_SYSTEMD = 252, 254
+OLDEST_PYTHON = (3, 11)
+_BUILT = 1_767_225_600  # 2026-01-01: no honest clock is before this program was written
+_APT = "apt-get install"
+
+
+class Finding(NamedTuple):
+    """One row: `level` is ok, warn or fail; `mend` is a command, or "" when there is nothing to mend."""
+
+    name: str
+    level: str
+    text: str
+    mend: str = ""
+
+
+def kernel() -> Finding:
+    """openat2(2), pidfds and the rest that Strata uses are in 5.11."""
+    release = platform.release()
+    found = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
+    if found >= OLDEST_KERNEL:
+        return Finding("kernel", OK, release)
+    return Finding("kernel", FAIL, f"{release} is older than 5.11", f"{_APT} linux-image-amd64 && reboot")
+
+
+def openat2() -> Finding:
+    """A seccomp filter (an old container runtime) may refuse what the kernel has."""
+    number = 437  # the same on every architecture (asm-generic/unistd.h)
+    how = (ctypes.c_uint64 * 3)(os.O_PATH | os.O_CLOEXEC, 0, 0x08)  # RESOLVE_BENEATH
+    libc = ctypes.CDLL(None, use_errno=True)
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = libc.syscall(ctypes.c_long(number), ctypes.c_int(root), b".", how, ctypes.c_size_t(ctypes.sizeof(how)))
+    finally:
+        os.close(root)
+    if fd >= 0:
+        os.close(fd)
+        return Finding("openat2", OK, "files are opened beneath a token's prefix by the kernel")
+    why = errno.errorcode.get(ctypes.get_errno(), "?")
+    mend = "run the container with a seccomp profile that allows openat2 (runc 1.0 or newer)"
+    return Finding("openat2", FAIL, f"the kernel refuses it ({why})", mend)
+
+
+def python() -> Finding:
+    """3.11 brings tomllib, asyncio.timeout and StrEnum."""
+    version = platform.python_version()
+    if sys.version_info[:2] >= OLDEST_PYTHON:
+        return Finding("python", OK, version)
+    return Finding("python", FAIL, f"{version} is older than 3.11", f"{_APT} python3.11 python3.11-venv")
+
+
+def systemd() -> Finding:
+    """Present, new enough, and what this version lacks."""
+    version = modes.systemd_version()
+    number = modes.version_number(version)
+    if not number:
+        return Finding("systemd", FAIL, "not installed", f"{_APT} systemd")
+    if number < OLDEST_SYSTEMD:
+        return Finding("systemd", FAIL, f"{version} is older than {OLDEST_SYSTEMD}", "upgrade the distribution")
+    if number < STEPS_SYSTEMD:
+        lacks = "the delay between restarts is constant (growing delays need 254)"
+        return Finding(
+            "systemd",
+            WARN,
+            f"{version}: {lacks}",
+            "apt-get install -t bookworm-backports systemd   # Debian 12; or leave it: nothing breaks",
+        )
+    return Finding("systemd", OK, version)
+
+
+def mode() -> Finding:
+    """Which of the three places to run this machine offers."""
+    try:
+        choice = modes.choose(modes.facts())
+    except Unavailable as error:
+        reason, _, remedy = error.message.partition("; ")
+        return Finding("mode", FAIL, reason, remedy)
+    return Finding("mode", OK, f"{choice.mode}: {choice.why}")
+
+
+def cgroup_layout() -> Finding:
+    """Unified is best; v1 hierarchies still enforce limits, but cgroup.kill and freeze are v2's."""
+    found = cgroups.hierarchies(Path("/proc/self/mountinfo").read_text())
+    old = [h for h in found if h.kind == "cgroup"]
+    new = [h for h in found if h.kind == "cgroup2"]
+    if not found:
+        mend = "mkdir -p /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+        return Finding("cgroups", FAIL, "no hierarchy is mounted", mend)
+    blocked = [str(h.mount_point) for h in found if os.geteuid() == 0 and not os.access(h.mount_point, os.W_OK)]
+    if blocked:
+        mend = "in a container: run it privileged, with the cgroup file system writable"
+        return Finding("cgroups", FAIL, f"read-only: {', '.join(blocked)}", mend)
+    if not old:
+        return Finding("cgroups", OK, "v2 (unified)")
+    shape = "v1 with v2 beside it (hybrid)" if new else "v1 only"
+    mend = "boot with systemd.unified_cgroup_hierarchy=1 if this kernel is yours to boot"
+    return Finding("cgroups", WARN, f"{shape}: limits are enforced; an out-of-memory kill reads as a signal", mend)
+
+
+def user_namespaces() -> Finding:
+    """Sandboxes run as nobody outside, which takes a user namespace."""
+    if not shutil.which("unshare"):
+        return Finding("user namespaces", WARN, "cannot try: unshare is missing", f"{_APT} util-linux")
+    tried = subprocess.run(["unshare", "--user", "true"], capture_output=True, text=True, check=False)
+    if tried.returncode == 0:
+        return Finding("user namespaces", OK, "may be made")
+    mend = "sysctl -w user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1"
+    if os.path.exists("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"):
+        mend = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+    return Finding("user namespaces", WARN, f"sandboxes need them: {tried.stderr.strip()}", mend)
+
+
+def bwrap() -> Finding:
+    """Bubblewrap is what a sandbox is made with."""
+    path = shutil.which("bwrap")
+    if not path:
+        return Finding("bwrap", WARN, "not installed; sandboxes need it", f"{_APT} bubblewrap")
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    return Finding("bwrap", OK, said or path)
+
+
+def pystemd() -> Finding:
+    """The library that speaks to systemd is built against libsystemd, which may be missing."""
+    try:
+        importlib.import_module("strata.systemd.bus")
+    except (ImportError, OSError) as error:
+        return Finding("pystemd", FAIL, str(error), f"{_APT} libsystemd-dev gcc pkg-config python3-dev && make install")
+    return Finding("pystemd", OK, "speaks to systemd")
+
+
+def clock() -> Finding:
+    """Tokens expire by the clock."""
+    now = time.time()
+    if now < _BUILT:
+        return Finding(
+            "clock", FAIL, f"{time.ctime(now)} is in the past; tokens would not expire", "timedatectl set-ntp 1"
+        )
+    return Finding("clock", OK, time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now)))
+
+
+MACHINE = (kernel, openat2, python, systemd, mode, cgroup_layout, user_namespaces, bwrap, pystemd, clock)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""The runtime and state directories: made safely by `up`, swept by `down`, and locked while either is at work."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from strata.cli.checks_here import CORE, unsafe
+from strata.errors import Conflict, PermissionDenied, Unavailable
+from strata.paths import Paths
+
+PATIENCE = 180.0
+"""Seconds to wait for another `up` or `down`: longer than the slowest orderly stop."""
+
+
+def make(paths: Paths) -> None:
+    """Make both directories, 0755 and 0700 as their contents ask. Raises PermissionDenied for one that is not ours."""
+    for path in (paths.runtime_dir, paths.state_dir):
+        try:
+            path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(
+                f"cannot make {path}: {error.strerror}; make it yourself, or name another with STRATA_RUNTIME_DIR "
+                "and STRATA_STATE_DIR"
+            ) from error
+        if reason := unsafe(path):
+            raise PermissionDenied(
+                f"cannot use {path}: {reason}; mend it with `chown` and `chmod 0755`, or name another"
+            )
+
+
+@contextlib.contextmanager
+def turn(paths: Paths) -> Iterator[None]:
+    """Hold the runtime directory: one `up` or `down` at a time. A directory that is not there needs no turn."""
+    fd = _acquire(paths.runtime_dir)
+    try:
+        yield
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def _acquire(path: Path) -> int | None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        if _locked(fd) and _is_same(fd, path):
+            return fd
+        os.close(fd)
+        if time.monotonic() > deadline:
+            raise Conflict(f"cannot start or stop Strata: another `up` or `down` has been at work on {path} for long")
+        time.sleep(0.05)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_same(fd: int, path: Path) -> bool:
+    """`down` may have removed the directory that was locked, and another `up` made it anew."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def sweep(paths: Paths) -> list[str]:
+    """Remove what Strata leaves in the runtime directory, and the directory when it is empty; what stays in it."""
+    for name in (*(f"{service}.sock" for service in CORE), paths.identity_pub.name):
+        (paths.runtime_dir / name).unlink(missing_ok=True)
+    try:
+        paths.runtime_dir.rmdir()
+    except FileNotFoundError:
+        return []
+    except OSError:  # not empty, or its parent is not ours to change
+        return sorted(os.listdir(paths.runtime_dir))
+    return []

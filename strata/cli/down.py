@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""`down`: the supervisor stops all in reverse order; then nothing is left, not even what a crash left."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from strata.cli import directories, modes, options, output
+from strata.cli.modes import Manager
+from strata.embedded import boot
+from strata.errors import NotFound, Unavailable
+from strata.paths import Paths
+from strata.units import names
+
+if TYPE_CHECKING:
+    from strata.systemd.bus import Bus
+
+PATIENCE = 150.0
+"""Seconds for an orderly stop: a little more than the supervisor's own time limit (strata.units.render)."""
+_LOOK_SECONDS = 0.5
+
+
+@click.command("down")
+@click.option(
+    "--timeout",
+    type=options.span,
+    metavar="SPAN",
+    default=PATIENCE,
+    show_default="150s",
+    help="How long a stop may take.",
+)
+def command(timeout: float) -> int:
+    """Stop Strata and leave nothing behind: no process, cgroup, mount, socket or unit. Keys and settings stay."""
+    paths = Paths.from_env()
+    with directories.turn(paths):
+        did = _stop_units(paths, time.monotonic() + timeout)
+        if boot.clean(paths):
+            did.append("ended the private systemd")
+        left = directories.sweep(paths)
+    for deed in did:
+        output.line(deed)
+    if not did:
+        output.line("nothing of Strata runs here")
+    if left:
+        output.note(f"left in {paths.runtime_dir}, not Strata's own: {', '.join(left)}")
+    return 0
+
+
+def _stop_units(paths: Paths, deadline: float) -> list[str]:
+    manager = modes.current(paths)
+    if manager is None:
+        return []
+    from strata.cli import launch
+    from strata.systemd.bus import Bus
+
+    with contextlib.closing(Bus(manager.address)) as bus:
+        launch.refuse_foreign(bus, paths)
+        return _stop_all(bus, manager, deadline)
+
+
+def _stop_all(bus: Bus, manager: Manager, deadline: float) -> list[str]:
+    """The supervisor first, for it stops the others in order; then whatever a dead supervisor left; the slice last."""
+    did = []
+    if not bus.status(names.SUPERVISOR).gone:
+        _stop(bus, [names.SUPERVISOR], deadline)
+        did.append(f"stopped {names.SUPERVISOR} and what it supervised ({manager.mode} mode)")
+    if rest := _ours(bus):
+        _stop(bus, rest, deadline)
+        did.append(f"stopped {', '.join(rest)}")
+    if not bus.status(names.SLICE).gone:
+        _stop(bus, [names.SLICE], deadline)
+    return did
+
+
+def _ours(bus: Bus) -> list[str]:
+    """Units of Strata that are loaded, but for the private systemd's own."""
+    return sorted(name for name in bus.units("strata-*") if not name.startswith("strata-embedded"))
+
+
+def _stop(bus: Bus, units: list[str], deadline: float) -> None:
+    for unit in units:
+        with contextlib.suppress(NotFound):  # gone since we looked
+            bus.stop(unit)
+    for unit in units:
+        while bus.status(unit).active_state not in ("inactive", "failed"):
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"cannot stop {unit}: it is still {bus.status(unit).active_state}; "
+                    "look at `strata-ctl logs`, then run `strata-ctl down` again"
+                )
+            select.select([bus], [], [], _LOOK_SECONDS)
+            for _ in bus.signals():
+                pass
+        bus.reset_failed(unit)  # a failed unit stays loaded until it is forgotten

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""Options that several verbs share, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+import click
+
+from strata.cli import call, format, secret
+from strata.errors import InvalidArgument, StrataError
+from strata.paths import Paths
+
+
+def span(value: object) -> float:
+    """A time span such as `90`, `1h`, `1h 30min`, `500ms`, in seconds. Raises InvalidArgument."""
+    return format.span_seconds(str(value))
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+timeout = click.option(
+    "--timeout",
+    type=span,
+    metavar="SPAN",
+    default=call.SECONDS,
+    show_default="30s",
+    help="How long to wait for an answer.",
+)
+token_file = click.option("--token-file", "token_file", metavar="PATH", help="Read the token from a file.")
+
+
+def given_token(argument: str | None, file: str | None) -> str:
+    """The token of an argument (`-` is standard input, `@FILE` a file) or of --token-file. Raises InvalidArgument."""
+    if argument and file:
+        raise InvalidArgument("cannot take two tokens: give an argument or --token-file, not both")
+    return secret.token(f"@{file}" if file else argument or "-")
+
+
+def complete_service(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of services for the shell's completion; none when nothing runs."""
+    try:
+        listed = call.call(Paths.from_env(), "supervisor.svc.list", timeout=1.0)
+        return [row["name"] for row in listed["services"] if row["name"].startswith(incomplete)]
+    except (StrataError, KeyError, TypeError):  # completion offers nothing rather than printing into the prompt
+        return []
+
+
+service_names = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_service)
+service_name = click.argument("name", metavar="NAME", shell_complete=complete_service)

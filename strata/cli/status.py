@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""`status`: the state of everything on one screen, problems last so that they are what one sees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from strata.cli import call, format, options, output
+from strata.cli.table import Cell, printable
+from strata.errors import Unavailable
+from strata.paths import Paths
+from strata.types import ServiceState
+
+STYLES: dict[str, str] = {
+    ServiceState.HEALTHY: "green",
+    ServiceState.STOPPED: "dim",
+    ServiceState.CRASHED: "red",
+    ServiceState.QUARANTINED: "red",
+}
+"""Any other state is on its way somewhere: yellow."""
+
+_REMEDY: dict[str, str] = {
+    ServiceState.QUARANTINED: "look at `strata-ctl logs {name}`, mend it, then `strata-ctl reset {name}`",
+    ServiceState.CRASHED: "look at `strata-ctl logs {name}`, then `strata-ctl start {name}`",
+    ServiceState.DECLARED: "start it with `strata-ctl start {name}`",
+}
+_TITLES = ("SERVICE", "STATE", "UNIT", "PID", "RESTARTS", "MEMORY", "SINCE")
+_NUMBERS = ("PID", "RESTARTS", "MEMORY")
+
+
+@click.command("status")
+@options.as_json
+@options.timeout
+def command(as_json: bool, timeout: float) -> int:
+    """Services, states and why.
+
+    Exit code 0 only if every service is Healthy, or Stopped because somebody wished so.
+    """
+    paths = Paths.from_env()
+    if not call.answers(paths):
+        return _nothing_runs(paths, as_json)
+    found = gather(paths, timeout)
+    if as_json:
+        output.document(found)
+    else:
+        show(found)
+    return 0 if found["ok"] else 1
+
+
+def gather(paths: Paths, timeout: float = call.SECONDS) -> dict[str, Any]:
+    """Everything that `status` shows, as one JSON value. Raises StrataError."""
+    about = call.call(paths, "supervisor.status", timeout=timeout)
+    services = call.call(paths, "supervisor.svc.list", timeout=timeout)["services"]
+    ok = not problems(services) and not about["problems"]
+    return {"running": True, "ok": ok, "runtime_dir": str(paths.runtime_dir), **about, "services": services}
+
+
+def problems(services: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The services that are neither Healthy nor Stopped. A crash is never Stopped: that state is only ever a wish."""
+    return [row for row in services if row["state"] not in (ServiceState.HEALTHY, ServiceState.STOPPED)]
+
+
+def show(found: Mapping[str, Any]) -> None:
+    """Print it for a person."""
+    services = found["services"]
+    healthy = sum(row["state"] == ServiceState.HEALTHY for row in services)
+    up = format.duration(found["uptime_sec"])
+    node, mode = printable(found.get("node_id", "?")), found["mode"]
+    output.line(f"Strata on {node} · {mode} mode · up {up} · {healthy} of {len(services)} Healthy\n")
+    output.columns(_TITLES, [_row(row) for row in services], right=_NUMBERS)
+    for row in problems(services):
+        output.line()
+        output.line(_problem(row), STYLES.get(row["state"], "yellow"))
+    for problem in found["problems"]:
+        output.line("\n" + printable(problem), "red")
+
+
+def _row(row: Mapping[str, Any]) -> list[Cell | str]:
+    state = row["state"]
+    return [
+        row["name"],
+        Cell(state, STYLES.get(state, "yellow")),
+        row["unit"],
+        str(row["pid"] or "-"),
+        str(row["restarts"]),
+        format.size(row["memory_bytes"]),
+        format.duration(time.time() - row["since"]),
+    ]
+
+
+def _problem(row: Mapping[str, Any]) -> str:
+    name, state = printable(row["name"]), row["state"]
+    why = f": {printable(row['why'])}" if row.get("why") else ""
+    remedy = _REMEDY.get(state, "wait for it: `strata-ctl events -f`").format(name=name)
+    return f"{name} is {state}{why}; {remedy}"
+
+
+def _nothing_runs(paths: Paths, as_json: bool) -> int:
+    if as_json:
+        output.document({"running": False, "ok": False, "runtime_dir": str(paths.runtime_dir), "services": []})
+        return 1
+    raise Unavailable(
+        f"cannot show the status: Strata is not running (nothing answers at {paths.socket('supervisor')}); "
+        "start it with `strata-ctl up`"
+    )

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""`up`: from whatever this machine is to a Strata that is Healthy."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import sys
+import time
+
+import click
+
+from strata.cli import call, directories, modes, options, output, status
+from strata.cli.launch import NotHealthy
+from strata.cli.modes import Choice, Manager
+from strata.cli.table import printable
+from strata.embedded import boot
+from strata.errors import Conflict, Unavailable
+from strata.paths import Paths
+from strata.units.context import Mode
+
+DEADLINE = 60.0
+_TAIL = 15
+
+
+@click.command("up")
+@click.option("--mode", type=click.Choice(modes.MODES), help="Where to run; otherwise this machine decides.")
+@click.option(
+    "--timeout", type=options.span, metavar="SPAN", default=DEADLINE, show_default="60s", help="Until all is Healthy."
+)
+@options.as_json
+def command(mode: Mode | None, timeout: float, as_json: bool) -> int:
+    """Start Strata on this machine, wait until all is Healthy, and show it. Harmless when it runs already."""
+    paths = Paths.from_env()
+    started = time.monotonic()
+    directories.make(paths)
+    with directories.turn(paths):
+        _bring_up(paths, mode, started + timeout)
+    found = status.gather(paths)
+    if as_json:
+        output.document(found)
+    else:
+        status.show(found)
+        _next_steps(found["mode"])
+    return 0 if found["ok"] else 1
+
+
+def _bring_up(paths: Paths, wanted: Mode | None, deadline: float) -> None:
+    if call.answers(paths):
+        _already(paths, wanted)
+        return
+    started = time.monotonic()
+    choice = _choice(paths, wanted)
+    output.note(f"{choice.mode} mode: {choice.why}")
+    directories.make(paths)  # again, inside the turn: a `down` may just have removed it
+    manager = _manager(choice.mode, paths)
+    _launch(manager, paths, deadline)
+    output.note(f"up after {time.monotonic() - started:.1f} s\n")
+
+
+def _already(paths: Paths, wanted: Mode | None) -> None:
+    mode = call.call(paths, "supervisor.status")["mode"]
+    if wanted and wanted != mode:
+        raise Conflict(f"cannot start in {wanted} mode: Strata runs already in {mode} mode; `strata-ctl down` first")
+    output.note("already running\n")
+
+
+def _choice(paths: Paths, wanted: Mode | None) -> Choice:
+    """A private systemd that lives goes on being the place: Strata's units may still run in it."""
+    if boot.find(paths) is not None and wanted in (None, "embedded"):
+        return Choice("embedded", "its private systemd runs already")
+    return modes.choose(modes.facts(), wanted)
+
+
+def _manager(mode: Mode, paths: Paths) -> Manager:
+    if mode == "embedded" and boot.find(paths) is None:
+        embedded = boot.boot(paths)
+        output.note(f"booted a private systemd {embedded.version}")
+    return modes.manager_of(mode, paths)
+
+
+def _launch(manager: Manager, paths: Paths, deadline: float) -> None:
+    # Here, because pystemd takes a while to import and an `up` of what is already up needs none of it.
+    from strata.cli import launch
+    from strata.systemd.bus import Bus
+
+    with contextlib.closing(Bus(manager.address)) as bus:
+        launch.start_units(bus, manager, paths)
+        try:
+            launch.wait_for_supervisor(bus, paths, deadline)
+            launch.wait_for_services(paths, deadline)
+        except NotHealthy as failure:
+            _explain(manager, failure)
+            raise Unavailable(
+                f"cannot bring Strata up: {failure.reason}; the journal's last lines stand above. "
+                "Look further with `strata-ctl logs` and `strata-ctl doctor`, then `strata-ctl down` and try again"
+            ) from failure
+
+
+def _explain(manager: Manager, failure: NotHealthy) -> None:
+    for unit in failure.units:
+        output.note(f"--- journal of {unit}")
+        kind = "--user-unit" if manager.mode == "user" else "--unit"
+        arguments = ("--no-pager", "--quiet", "--output=cat", f"--lines={_TAIL}", f"{kind}={unit}")
+        for line in modes.output_of(manager, modes.journalctl(manager, *arguments)).splitlines():
+            output.note("  " + printable(line))
+
+
+def _next_steps(mode: str) -> None:
+    ctl = _program()
+    beside = {"embedded": f"{ctl} embedded run -- systemctl", "user": "systemctl --user"}.get(mode, "systemctl")
+    output.line("\nTry next:")
+    output.line(f"  TOKEN=$({ctl} token issue --service fs --action open,read,list --path-prefix /tmp --quiet)")
+    output.line(f'  {ctl} -token "$TOKEN" fs.list \'{{"path":"."}}\'')
+    output.line(f"  {beside} status --no-pager 'strata-*'")
+
+
+def _program() -> str:
+    """How this program is typed here: by name where the shell finds it, else as it was typed."""
+    typed = sys.argv[0]
+    found = shutil.which("strata-ctl")
+    return "strata-ctl" if found or not typed.endswith("strata-ctl") else shlex.quote(typed)
