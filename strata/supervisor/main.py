@@ -120,12 +120,17 @@ def _alone(runtime_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise Unavailable(f"cannot start: {runtime_dir}: {error.strerror}; `strata-ctl up` makes it") from error
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(directory, runtime_dir)
         yield
-    except BlockingIOError:
-        raise Conflict(f"cannot start: another supervisor serves {runtime_dir}; stop it first") from None
     finally:
         os.close(directory)
+
+
+def _lock(directory: int, runtime_dir: Path) -> None:
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Conflict(f"cannot start: another supervisor serves {runtime_dir}; stop it first") from None
 
 
 def _own_directory(paths: Paths) -> Path:

@@ -70,7 +70,7 @@ def can_transition(before: ServiceState, after: ServiceState) -> bool:
 def backoff_seconds(crashes: int, base: float = 1.0, longest: float = 30.0) -> float:
     """Delay before the restart that follows crash number `crashes`: base · 2^(n-1), at most `longest` (spec 1.11).
 
-    What systemd is asked for: RestartSec=base, RestartMaxDelaySec=longest, RestartSteps=5 come to the same within 4 %.
+    What systemd is asked for: RestartSec=base, RestartMaxDelaySec=longest, RestartSteps=5 come to the same within 6 %.
     Before v254 systemd knows no steps, and waits `base` every time.
     """
     if crashes <= 1:
