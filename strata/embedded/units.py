@@ -67,7 +67,7 @@ DefaultDependencies=no
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=umount /proc/sys
+ExecStart=umount --lazy /proc/sys
 """,
 }
 
