@@ -28,7 +28,7 @@ class AsyncClient:
             async with asyncio.timeout(timeout):
                 reader, writer = await asyncio.open_unix_connection(path, limit=frame.MAX_PAYLOAD + 4)
         except (OSError, TimeoutError) as error:
-            raise Unavailable(f"cannot reach {path}: {error or 'no answer in time'}") from error
+            raise Unavailable(f"cannot reach {path}: {str(error) or 'no answer in time'}") from error
         return cls(reader, writer, path)
 
     async def call(self, method: str, params: Any = None, token: str = "", timeout: float | None = 10.0) -> Any:
@@ -49,7 +49,7 @@ class AsyncClient:
                     reply = await self._exchange(framed)
             except (OSError, TimeoutError, EOFError, frame.FrameError, msgspec.DecodeError) as error:
                 self.close()
-                raise Unavailable(f"cannot reach {self.path}: {error or 'no answer in time'}") from error
+                raise Unavailable(f"cannot reach {self.path}: {str(error) or 'no answer in time'}") from error
             except asyncio.CancelledError:
                 self.close()
                 raise
