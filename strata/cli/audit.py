@@ -16,6 +16,7 @@ from strata.cli import format, modes, options, output
 from strata.cli.table import Cell, printable
 from strata.errors import Unavailable
 from strata.paths import Paths
+from strata.units import names
 
 _TITLES = ("TIME", "EVENT", "SERVICE", "SUBJECT", "CAP", "RESOURCE", "MESSAGE")
 _FIELDS = ("event", "service", "subject", "cap_id", "resource")
@@ -83,9 +84,17 @@ def records(manager: modes.Manager, argv: list[str]) -> Iterator[dict[str, Any]]
 
 def _texts(record: Mapping[str, Any]) -> list[str]:
     at = format.clock(int(record.get("__REALTIME_TIMESTAMP", 0)) / 1_000_000)
-    fields = [str(record.get(f"STRATA_{name.upper()}") or "-") for name in _FIELDS]
-    fields[3] = fields[3][:12]
+    fields = [_field(record, name) for name in _FIELDS]
     return [at, *fields, str(record.get("MESSAGE", ""))]
+
+
+def _field(record: Mapping[str, Any], name: str) -> str:
+    """A field's text. journald gives a list where a record has the field more than once: who says it, of whom."""
+    value = record.get(f"STRATA_{name.upper()}") or "-"
+    if not isinstance(value, list):
+        return str(value)
+    own = names.service_of(str(record.get("_SYSTEMD_UNIT", "")))
+    return ", ".join(sorted({str(item) for item in value} - {own or ""}) or [str(value[0])])
 
 
 def _style(record: Mapping[str, Any]) -> str:

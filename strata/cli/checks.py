@@ -118,7 +118,7 @@ def cgroup_layout() -> Finding:
     if not old:
         return Finding("cgroups", OK, "v2 (unified)")
     shape = "v1 with v2 beside it (hybrid)" if new else "v1 only"
-    mend = "boot with systemd.unified_cgroup_hierarchy=1 if this kernel is yours to boot"
+    mend = "add systemd.unified_cgroup_hierarchy=1 to the kernel command line && reboot   # not in a container"
     return Finding("cgroups", WARN, f"{shape}: limits are enforced; an out-of-memory kill reads as a signal", mend)
 
 

@@ -37,26 +37,32 @@ def make(paths: Paths) -> None:
 @contextlib.contextmanager
 def turn(paths: Paths) -> Iterator[None]:
     """Hold the runtime directory: one `up` or `down` at a time. A directory that is not there needs no turn."""
-    fd = _acquire(paths.runtime_dir)
+    # A file, not the directory itself: that is what the supervisor locks for as long as it runs.
+    fd = _acquire(_lock_file(paths))
     try:
         yield
     finally:
         if fd is not None:
+            _lock_file(paths).unlink(missing_ok=True)  # while it is held: who waits for it looks again
             os.close(fd)
+
+
+def _lock_file(paths: Paths) -> Path:
+    return paths.runtime_dir / "turn.lock"
 
 
 def _acquire(path: Path) -> int | None:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
             return None
         if _locked(fd) and _is_same(fd, path):
             return fd
         os.close(fd)
         if time.monotonic() > deadline:
-            raise Conflict(f"cannot start or stop Strata: another `up` or `down` has been at work on {path} for long")
+            raise Conflict(f"cannot start or stop Strata: another `up` or `down` has been at work on {path.parent} for long")
         time.sleep(0.05)
 
 
@@ -69,7 +75,7 @@ def _locked(fd: int) -> bool:
 
 
 def _is_same(fd: int, path: Path) -> bool:
-    """`down` may have removed the directory that was locked, and another `up` made it anew."""
+    """Whoever held it has removed it by now, and another may have made it anew."""
     try:
         return os.path.samestat(os.fstat(fd), path.stat())
     except FileNotFoundError:
@@ -78,7 +84,7 @@ def _is_same(fd: int, path: Path) -> bool:
 
 def sweep(paths: Paths) -> list[str]:
     """Remove what Strata leaves in the runtime directory, and the directory when it is empty; what stays in it."""
-    for name in (*(f"{service}.sock" for service in CORE), paths.identity_pub.name):
+    for name in (*(f"{service}.sock" for service in CORE), paths.identity_pub.name, _lock_file(paths).name):
         (paths.runtime_dir / name).unlink(missing_ok=True)
     try:
         paths.runtime_dir.rmdir()

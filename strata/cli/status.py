@@ -69,8 +69,8 @@ def show(found: Mapping[str, Any]) -> None:
     services = found["services"]
     healthy = sum(row["state"] == ServiceState.HEALTHY for row in services)
     up = format.duration(found["uptime_sec"])
-    node, mode = printable(found.get("node_id", "?")), found["mode"]
-    output.line(f"Strata on {node} · {mode} mode · up {up} · {healthy} of {len(services)} Healthy\n")
+    where = f"node {found['node_id']} · {found['mode']} mode, systemd {found['systemd']}"
+    output.line(printable(f"Strata on {where} · up {up} · {healthy} of {len(services)} Healthy") + "\n")
     output.columns(_TITLES, [_row(row) for row in services], right=_NUMBERS)
     for row in problems(services):
         output.line()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -60,9 +61,8 @@ def ls(as_json: bool) -> None:
     """Strata's units as the manager has them now."""
     from strata.systemd.bus import Bus
 
-    bus = Bus(modes.required(Paths.from_env()).address)
-    found = [bus.status(name) for name in sorted({*bus.units("strata-*"), *bus.units("strata.slice")})]
-    bus.close()
+    with contextlib.closing(Bus(modes.required(Paths.from_env()).address)) as bus:
+        found = [bus.status(name) for name in sorted({*bus.units("strata-*"), *bus.units("strata.slice")})]
     if as_json:
         fields = ("name", "load_state", "active_state", "sub_state", "main_pid", "restarts", "memory_bytes", "tasks")
         output.document([{field: getattr(unit, field) for field in fields} for unit in found])
