@@ -66,7 +66,10 @@ def stop(embedded: Embedded, timeout: float = 20.0) -> None:
 
 
 def clean(paths: Paths, timeout: float = 20.0) -> bool:
-    """Stop whatever runs for this runtime directory and remove what a crash left; whether there was anything."""
+    """Stop whatever runs for this runtime directory and remove what a crash left; whether there was anything.
+
+    Returns when nothing is to be seen of it, where stop returns when nothing of it lives.
+    """
     found = record.read(paths) or _leftover(paths)
     if not any(trace.exists() for trace in (*found.cgroups, *_files(paths.runtime_dir))):
         return False
@@ -74,6 +77,7 @@ def clean(paths: Paths, timeout: float = 20.0) -> bool:
     own = (paths.runtime_dir, paths.state_dir, paths.state_dir / "private")
     paths.runtime_dir.mkdir(parents=True, exist_ok=True)
     stop(found._replace(made=found.made or own), timeout)
+    ready.reaped(found.pid, 3.0)
     return True
 
 

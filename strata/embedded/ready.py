@@ -108,3 +108,16 @@ class Listener:
 def gone(pidfd: int, timeout: float) -> bool:
     """Whether the process ends within `timeout` seconds."""
     return bool(select.select([pidfd], [], [], timeout)[0])
+
+
+def reaped(pid: int, timeout: float) -> bool:
+    """Whether a dead process leaves the process table within `timeout` seconds.
+
+    Its parent is the machine's own init, some of which reap once a second only, and some containers' not at all.
+    """
+    deadline = time.monotonic() + timeout
+    while pid and record.is_zombie(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -70,14 +70,24 @@ def read(paths: Paths) -> Embedded | None:
 
 
 def start_time(pid: int) -> int | None:
-    """When a living process started, in clock ticks since boot; None for one that is gone or a zombie (proc(5))."""
+    """When a living process started, in clock ticks since boot; None for one that is gone or a zombie."""
+    fields = _stat(pid)
+    return None if not fields or fields[0] in "ZXx" else int(fields[19])
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether the process is dead and its parent has not asked about it yet."""
+    return _stat(pid)[:1] == ["Z"]
+
+
+def _stat(pid: int) -> list[str]:
+    """/proc/PID/stat from its third field, the state, on (proc(5)); empty where there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name in field 2 may hold spaces and brackets: fields are counted from the last bracket on.
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZXx" else int(fields[19])
+        return []
+    # The name in the second field may hold spaces and brackets: count from the last bracket on.
+    return stat.rpartition(")")[2].split()
 
 
 def _is_pid_one(pid: int) -> bool:

