@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""Write the parts of the documents that must not drift from the code: `python docs/generate.py [--check]`.
+
+Between `<!-- generated: NAME -->` and `<!-- end: NAME -->` stands what the function of that name returns; all around it
+is written by hand. What a method takes is read from the METHODS tables; what it answers is in methods.toml, one table
+per method, so that a new method without a description fails the test.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+import types
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from strata.errors import ERRORS
+from strata.fs import handlers as fs
+from strata.identity import handlers as identity
+from strata.registry import handlers as registry
+from strata.sockets.method import Method
+from strata.supervisor import handlers as supervisor
+from strata.types import Access
+
+HERE = Path(__file__).resolve().parent
+ROOMS: dict[str, tuple[Method, ...]] = {
+    "registry": registry.METHODS,
+    "identity": identity.METHODS,
+    "fs": fs.METHODS,
+    "supervisor": supervisor.METHODS,
+}
+_NOUNS: dict[Any, str] = {
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "true or false",
+    tuple[str, ...]: "list of strings",
+    Any: "value",
+}
+_ACCESS = {Access.OPEN: "anybody who can connect", Access.OPERATOR: "operator", Access.TOKEN: "token"}
+_SINCE = {"predecessor": "As the predecessor's.", "changed": "The predecessor's, changed.", "new": "New."}
+_BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
+
+
+def told() -> dict[str, dict[str, Any]]:
+    """methods.toml: what each method answers, by its name."""
+    return tomllib.loads((HERE / "methods.toml").read_text(encoding="utf-8"))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def overview() -> str:
+    """One line per method."""
+    rows = [
+        (f"[`{method.name}`](#{_anchor(method.name)})", str(method.access), told()[method.name]["since"], _sentence(method))
+        for methods in ROOMS.values()
+        for method in methods
+    ]
+    return table(("method", "access", "origin", "what it does"), rows)
+
+
+def methods() -> str:
+    """Every method with parameters and result."""
+    described = told()
+    return "\n".join(
+        f"### {room}.sock\n\n" + "\n".join(_method(method, described[method.name]) for method in rows)
+        for room, rows in ROOMS.items()
+    )
+
+
+def errors() -> str:
+    """The eight errors."""
+    rows = [(str(kind.code), f"`{kind.name}`", (kind.__doc__ or "").rstrip(".")) for kind in ERRORS]
+    return table(("code", "name", "meaning"), rows)
+
+
+def _method(method: Method, about: dict[str, Any]) -> str:
+    parts = [f"#### {method.name}\n", f"{_sentence(method)}", f"Access: {_ACCESS[method.access]}. {_SINCE[about['since']]}\n"]
+    if rows := list(_parameters(method, about.get("types", {}))):
+        parts.append(table(("parameter", "type", "default", "meaning"), rows))
+    else:
+        parts.append("No parameters.\n")
+    kind = "Each frame of the stream" if about.get("stream") else "Result"
+    parts.append(f"{kind}:\n\n" + table(("field", "type", "meaning"), about["result"]))
+    parts += [note.strip() + "\n" for note in about.get("notes", [])]
+    return "\n".join(parts)
+
+
+def _parameters(method: Method, kinds: dict[str, str]) -> Iterable[tuple[str, str, str, str]]:
+    hints = get_type_hints(method.params, include_extras=True)
+    for info in msgspec.structs.fields(method.params):
+        plain, description = _plain(hints[info.name])
+        default = "**required**" if info.required else _shown(info.default)
+        yield f"`{info.name}`", kinds.get(info.name, _NOUNS[plain]), default, description
+
+
+def _plain(hint: Any) -> tuple[Any, str]:
+    """The bare type under Annotated[...] and `| None`, and the description of its Meta."""
+    if get_origin(hint) is Annotated:
+        inner, meta = get_args(hint)[:2]
+        return _plain(inner)[0], meta.description
+    if get_origin(hint) in (Union, types.UnionType):
+        return _plain(next(arg for arg in get_args(hint) if arg is not type(None)))
+    return hint, ""
+
+
+def _shown(default: Any) -> str:
+    return "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _sentence(method: Method) -> str:
+    return method.summary[:1].upper() + method.summary[1:].rstrip(".") + "."
+
+
+def _anchor(name: str) -> str:
+    return name.lower().replace(".", "")
+
+
+GENERATORS: dict[str, Callable[[], str]] = {"overview": overview, "methods": methods, "errors": errors}
+
+
+def generated(text: str) -> str:
+    """The document with every generated block as it must be now."""
+    return _BLOCK.sub(lambda found: found[1] + GENERATORS[found[2]]() + found[3], text)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Rewrite every document, or with --check only say which are stale; the exit code."""
+    stale = 0
+    for file in sorted(HERE.glob("*.md")):
+        text = file.read_text(encoding="utf-8")
+        fresh = generated(text)
+        if fresh == text:
+            continue
+        stale += 1
+        if "--check" not in argv:
+            file.write_text(fresh, encoding="utf-8")
+        print(f"{'stale' if '--check' in argv else 'written'}: {file.relative_to(HERE.parent)}")
+    return 1 if stale and "--check" in argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
