@@ -7,7 +7,6 @@ The layouts are those of org.freedesktop.systemd1(5); what a value may look like
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -118,7 +117,7 @@ def decode64(text: str) -> bytes:
     """Base64, white space ignored (StandardInputData=)."""
     try:
         return base64.b64decode("".join(text.split()), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise InvalidArgument(f"cannot read a value in Base64: {error}") from error
 
 
@@ -166,7 +165,7 @@ def _microseconds(text: str) -> int:
 
 def _nice_limit(text: str) -> int:
     # getrlimit(2): RLIMIT_NICE counts 40 (nice -20) down to 1 (nice 19); a sign means a nice level.
-    if text[0] in "+-":
+    if text.startswith(("+", "-")):
         return 20 - values.Integer(-20, 19, "a nice level")(text)
     return values.Integer(0, 40, "a limit")(text)
 

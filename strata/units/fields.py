@@ -157,10 +157,10 @@ def count(low: int, high: int) -> Reader:
 
 
 def access_mode(value: object) -> int:
-    """`"0660"`, or TOML's octal 0o660. A bare 660 is refused: it would mean something else."""
+    """Octal digits in quotes, `"0660"`. A bare number is refused: 660 would mean something else."""
     if isinstance(value, str):
         return values.mode(value)
-    raise InvalidArgument(f'must be an access mode in quotes such as "0660", not {value!r}')
+    raise InvalidArgument(f'must be an octal access mode in quotes such as "0660", not {value!r}')
 
 
 def amount(*readers: Callable[[str], int]) -> Reader:

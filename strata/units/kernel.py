@@ -133,7 +133,7 @@ def signal_number(text: str) -> int:
     if match := _REALTIME.fullmatch(name):
         base = signal.SIGRTMIN if match[1] == "MIN" else signal.SIGRTMAX
         return _in_range(base + int((match[2] or "+") + (match[3] or "0")), text)
-    if name.isdigit():
+    if name.isascii() and name.isdigit():
         return _in_range(int(name), text)
     try:
         return int(signal.Signals[f"SIG{name}"])
@@ -185,7 +185,7 @@ def exit_statuses(text: str) -> tuple[list[int], list[int]]:
     for word in words(text, escapes=False):
         if word in EXIT_STATUSES:
             codes.append(EXIT_STATUSES[word])
-        elif word.isdigit():
+        elif word.isascii() and word.isdigit():
             codes.append(values.Integer(0, 255, "an exit code")(word))
         else:
             signals.append(signal_number(word))

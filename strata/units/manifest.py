@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import graphlib
 import os
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -185,16 +186,26 @@ def load(path: str | os.PathLike[str], core: bool = False) -> Manifest:
     """Read the manifest in a file; the service has the file's name without `.toml`. Raises ManifestError."""
     source = os.fspath(path)
     try:
-        with open(source, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise ManifestError(source, "", f"it is larger than {MAX_BYTES // 1024} KiB: make it smaller")
-        text = raw.decode()
+        text = _contents(source).decode()
     except OSError as error:
         raise ManifestError(source, "", f"it cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ManifestError(source, "", f"it is not UTF-8 at byte {error.start}: save it as UTF-8") from error
     return parse(text, Path(source).name.removesuffix(".toml"), source, core)
+
+
+def _contents(source: str) -> bytes:
+    # Not blocking, for a pipe among the manifests must not hold up the others.
+    with open(source, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise ManifestError(source, "", "it is not a regular file")
+        if about.st_mode & stat.S_IWOTH:
+            raise ManifestError(source, "", "anyone may write it, and so run commands: chmod o-w it")
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise ManifestError(source, "", f"it is larger than {MAX_BYTES // 1024} KiB: make it smaller")
+    return raw
 
 
 def load_core() -> tuple[Manifest, ...]:

@@ -52,8 +52,8 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
     lines: list[tuple[int, str]] = []
     held, start = "", 0
     for number, raw in enumerate(text.split("\n"), 1):
-        if any(character in raw for character in "\0\x0c\x0b"):
-            raise InvalidArgument(f"cannot read line {number} of a unit: it holds a control character")
+        if any(character in raw for character in "\0\x0c\x0b") or not _is_unicode(raw):
+            raise InvalidArgument(f"cannot read line {number} of a unit: it holds a control character or no UTF-8")
         line = raw.strip(_WHITESPACE)
         if line[:1] in ("#", ";"):
             continue
@@ -67,6 +67,10 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
     if held:
         raise InvalidArgument(f"cannot read line {start} of a unit: it ends in a backslash with nothing after it")
     return lines
+
+
+def _is_unicode(line: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in line)
 
 
 def _continues(line: str) -> bool:

@@ -27,7 +27,7 @@ _UNITS: dict[str, int | Decimal] = {
     **dict.fromkeys(("usec", "us", "µs", "μs"), 1),
     **dict.fromkeys(("nsec", "ns"), Decimal("0.001")),
 }
-_SPAN = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-zµμ]*)\s*", re.ASCII)
+_SPAN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([A-Za-zµμ]*)\s*", re.ASCII)
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([BKMGTPE]?)", re.ASCII)
 _SHARE = re.compile(r"([0-9]+)(?:\.([0-9]{1,2}))?%", re.ASCII)
 _TRUE = frozenset(("1", "yes", "y", "true", "t", "on"))

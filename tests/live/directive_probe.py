@@ -110,8 +110,8 @@ def plain(value: Any) -> Any:
 
 
 def holds(want: Any, got: Any) -> bool:
-    """Does what was read hold what was set? Lists may have more in them (systemd adds dependencies of its own) and be in
-    another order, structures more at their end (run times), masks more zeros."""
+    """Does what was read hold what was set? A list may hold more (systemd adds dependencies of its own) in any order,
+    structures more at their end (run times), masks more zeros."""
     if isinstance(want, bytes) and isinstance(got, bytes):
         return want.rstrip(b"\0") == got.rstrip(b"\0")
     if isinstance(want, list) and isinstance(got, list):

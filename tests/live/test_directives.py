@@ -63,7 +63,7 @@ def test_directive_holds_on_a_modern_systemd(
 
 
 def test_every_directive_that_systemd_knows_is_in_the_table_or_explained(manager: Manager) -> None:
-    """`systemd --dump-configuration-items` lists what unit files may hold; none of it is simply unknown to the table."""
+    """`systemd --dump-configuration-items` lists what unit files may hold; none of it is unknown to the table."""
     assert not _unknown(manager)
 
 
