@@ -98,20 +98,16 @@ class Board:
 
     async def wait(self, service: Service, states: set[S], seconds: float) -> S:
         """Wait until the service is in one of `states`; that state. Raises Unavailable after `seconds`."""
-        try:
-            async with asyncio.timeout(seconds):
-                while service.state not in states:
-                    await self._change.wait()
-        except TimeoutError:
+        if not await self.wait_until(lambda: service.state in states, seconds):
             reason = why(service.status) or service.unstartable or f"it is {service.state}"
-            raise Unavailable(f"{service.name} did not become ready: {reason}", state=service.state) from None
+            raise Unavailable(f"{service.name} did not become ready: {reason}", state=service.state)
         return service.state
 
-    async def wait_ended(self, service: Service, seconds: float) -> bool:
-        """Wait until no process of the service is left; False when some is after `seconds`."""
+    async def wait_until(self, true: Callable[[], bool], seconds: float) -> bool:
+        """Wait until a condition on services holds; False when it does not after `seconds`."""
         try:
             async with asyncio.timeout(seconds):
-                while service.status.running:
+                while not true():
                     await self._change.wait()
         except TimeoutError:
             return False
@@ -130,7 +126,7 @@ class Board:
             self.wishes.run(service.name)
             service.stop_wished = False
             self.events.tell("svc.start", service.name, "started outside Strata", unit=service.unit)
-        elif not service.stop_wished and before.running and now.active_state == "inactive":
+        elif not service.stop_wished and not service.on_demand and before.running and now.active_state == "inactive":
             self.wishes.stop(service.name)
             service.stop_wished = True
             self.events.tell("svc.stop", service.name, "stopped outside Strata", unit=service.unit)

@@ -54,6 +54,8 @@ class Leases:
         }
 
     def _listed(self, service: Service) -> bool:
+        if service.on_demand and service.listening:
+            return True
         return service.state is S.HEALTHY or (service.state in LISTED and service.name in self._done)
 
     async def _keep(self) -> None:

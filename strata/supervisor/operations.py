@@ -10,6 +10,7 @@ import signal
 from strata.errors import Conflict, InvalidArgument, NotFound, StrataError, Unavailable
 from strata.supervisor.board import Board
 from strata.supervisor.service import Service
+from strata.supervisor.states import why
 from strata.systemd.manager import Manager
 from strata.types import ServiceState as S
 
@@ -61,7 +62,7 @@ class Operations:
                 f"cannot wait {drain:g} s: {service.name} has stop_timeout {most:g} s; raise that first"
             )
         async with service.turn:
-            if service.state not in STOPPABLE and not service.status.running:
+            if service.state not in STOPPABLE and not service.status.running and not service.listening:
                 raise Conflict(f'service "{service.name}" is not running (state={service.state})', state=service.state)
             self.board.wishes.stop(service.name)
             service.stop_wished = True
@@ -107,7 +108,7 @@ class Operations:
     async def look(self, service: Service) -> None:
         """Ask systemd what it says of the service and its socket now."""
         for unit in filter(None, (service.unit, service.socket_unit)):
-            self.board.unit_changed(await self.manager.status(unit))
+            await self.manager.look(unit)
 
     # --- how
 
@@ -135,9 +136,7 @@ class Operations:
     async def _start_units(self, service: Service) -> None:
         """A stopped unit may linger until systemd collects it, and may be collected under our hands: try both ways."""
         await self.look(service)
-        first = (
-            service.socket_unit if service.manifest.activation == "on-demand" and service.socket_unit else service.unit
-        )
+        first = service.socket_unit if service.on_demand and service.socket_unit else service.unit
         if not service.status.gone:
             with contextlib.suppress(NotFound):
                 await self.manager.start(first)
@@ -159,15 +158,15 @@ class Operations:
         await self.manager.reset_failed(
             service.unit
         )  # a wished restart is no crash: it must not count towards the limit
-        job = asyncio.ensure_future(self.manager.restart(service.unit))
-        try:
-            await asyncio.wait([job], timeout=drain)
-            if not job.done() and service.status.invocation_id == before:
-                await self.manager.kill(service.unit, signal.SIGKILL)
-            await asyncio.wait([job], timeout=service.manifest.start_timeout_sec)
-        finally:
-            job.cancel()
-        await self.look(service)
+        await self.manager.restart(service.unit)
+        if await self._replaced(service, before, drain):
+            return
+        await self.manager.kill(service.unit, signal.SIGKILL)
+        if not await self._replaced(service, before, KILL_SECONDS):
+            raise Unavailable(f"cannot restart {service.name}: it survived SIGKILL for {KILL_SECONDS:g} s")
+
+    async def _replaced(self, service: Service, invocation: str, seconds: float) -> bool:
+        return await self.board.wait_until(lambda: service.status.invocation_id != invocation, seconds)
 
     async def _take_down(self, service: Service, drain: float) -> None:
         """Socket first, or a client would start the service again."""
@@ -199,7 +198,7 @@ class Operations:
             await self.manager.reset_failed(unit)
 
     async def _wait_healthy(self, service: Service) -> None:
-        if service.manifest.activation == "on-demand":
+        if service.on_demand:
             return
         state = await self.board.wait(
             service, {S.HEALTHY, S.QUARANTINED, S.STOPPED}, service.manifest.start_timeout_sec
@@ -207,4 +206,5 @@ class Operations:
         if state is S.STOPPED:
             raise Conflict(f"{service.name} was stopped while it was starting", state=state)
         if state is S.QUARANTINED:
-            raise Unavailable(f"{service.name} did not become ready: it crashed too often", state=state)
+            reason = why(service.status) or "it crashed too often"
+            raise Unavailable(f"{service.name} did not become ready: {reason}, and is quarantined", state=state)

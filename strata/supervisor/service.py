@@ -52,6 +52,16 @@ class Service:
         return names.service_unit(self.name, self.manifest.core, "socket") if self.manifest.socket else ""
 
     @property
+    def on_demand(self) -> bool:
+        """Whether its first client starts it, and it may end by itself."""
+        return self.manifest.activation == "on-demand"
+
+    @property
+    def listening(self) -> bool:
+        """Whether systemd holds its socket open: clients are not refused, whatever the state."""
+        return self.socket is not None and self.socket.active_state == "active"
+
+    @property
     def probed(self) -> bool:
         """Whether the supervisor itself has to ask if the service is well."""
         return self.manifest.health is not None and self.manifest.health.kind in PROBED

@@ -40,7 +40,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "restart": Bus.restart,
     "kill": Bus.kill,
     "reset_failed": Bus.reset_failed,
-    "status": Bus.status,
     "units": Bus.units,
 }
 
@@ -71,7 +70,11 @@ class Gateway:
 
     def _answer(self, ask: Ask) -> None:
         try:
-            self._send(Answer(ask.number, OPERATIONS[ask.operation](self.bus, *ask.arguments)))
+            if ask.operation == "look":
+                self._send(UnitChanged(self.bus.status(*ask.arguments)))
+                self._send(Answer(ask.number))
+            else:
+                self._send(Answer(ask.number, OPERATIONS[ask.operation](self.bus, *ask.arguments)))
         except StrataError as error:
             self._send(Answer(ask.number, None, error.code, error.message))
 

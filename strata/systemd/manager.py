@@ -70,30 +70,33 @@ class Manager:
         """systemd's version string."""
         return str(await self._ask("version"))
 
-    async def status(self, name: str) -> UnitStatus:
-        """What systemd says of a unit now."""
-        return msgspec.convert(await self._ask("status", name), UnitStatus)
+    async def look(self, name: str) -> None:
+        """Have the owner told what systemd says of a unit now.
+
+        It comes as a report like any other, so that an answer can never overtake, or be overtaken by, a change.
+        """
+        await self._ask("look", name)
 
     async def units(self, pattern: str) -> tuple[str, ...]:
         """Names of loaded units that match a shell pattern."""
         return tuple(await self._ask("units", pattern))
 
-    async def start_transient(self, units: Units) -> Job:
-        """Create all of `units` in one call, start the first, and wait for that job. Raises StrataError."""
+    async def start_transient(self, units: Units) -> None:
+        """Create all of `units` in one call and have the first started; how it goes is reported. Raises StrataError."""
         rows = [(name, [tuple(prop) for prop in properties]) for name, properties in units]
-        return await self._job("start_transient", rows)
+        await self._ask("start_transient", rows)
 
-    async def start(self, name: str) -> Job:
-        """Start a loaded unit and wait for the job."""
-        return await self._job("start", name)
+    async def start(self, name: str) -> None:
+        """Have a loaded unit started; how it goes is reported."""
+        await self._ask("start", name)
 
     async def stop(self, name: str) -> Job:
         """Stop a unit and wait for the job: it is done when no process is left."""
         return await self._job("stop", name)
 
-    async def restart(self, name: str) -> Job:
-        """Restart a loaded unit and wait for the job."""
-        return await self._job("restart", name)
+    async def restart(self, name: str) -> None:
+        """Have a loaded unit restarted; how it goes is reported."""
+        await self._ask("restart", name)
 
     async def kill(self, name: str, signal: int) -> None:
         """Send a signal to every process of the unit."""
