@@ -60,7 +60,8 @@ class Revocations:
         Raises InvalidArgument for a damaged journal, ResourceExhausted or Unavailable when none can be made.
         """
         self._file, self._max_ttl, self._clock = file, max_ttl, clock
-        self._base, self._entries, self._size = 0, list[_Entry](), 0
+        # The first revision is 1: to a verifier 0 means that it knows nothing yet, and is never worth waiting at.
+        self._base, self._entries, self._size = 1, list[_Entry](), 0
         self._pending: list[_Entry] = []
         self._turn = asyncio.Lock()
         self._fd = -1
@@ -132,7 +133,7 @@ class Revocations:
             content = self._file.read_bytes()
             first, *lines = content.split(b"\n")
             header = msgspec.json.decode(first, type=_Header)
-            self._base, self._max_ttl = header.revision, max(self._max_ttl, header.max_ttl)
+            self._base, self._max_ttl = max(1, header.revision), max(self._max_ttl, header.max_ttl)
             *whole, torn = lines
             if whole and not torn and not _readable(whole[-1]):
                 torn = whole.pop()  # power loss may leave a whole block of zeros
