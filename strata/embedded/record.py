@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +31,15 @@ class Embedded(NamedTuple):
 
     @property
     def bus_address(self) -> str:
-        """systemd's own socket, for D-Bus without a bus daemon; reachable from the machine's namespaces as root."""
-        return f"unix:path=/proc/{self.pid}/root/run/systemd/private"
+        """systemd's own socket, for peer-to-peer D-Bus as root from the machine's namespaces.
+
+        systemd refuses whoever its PID namespace cannot see, because SO_PEERCRED has no pid for them (unix(7)). So a
+        bridge of systemd's own speaks from inside, started by the D-Bus library (D-Bus specification, "unixexec").
+        """
+        bridge = ("systemd-stdio-bridge", "--bus-path=unix:path=/run/systemd/private")
+        words = (f"--target={self.pid}", "--all", "--root", "--", *bridge)
+        arguments = ",".join(f"argv{number}={_escaped(word)}" for number, word in enumerate(words, 1))
+        return f"unixexec:path={shutil.which('nsenter') or '/usr/bin/nsenter'},{arguments}"
 
     def alive(self) -> bool:
         """Whether the process is there, is the one that was booted, and is PID 1 of a namespace of its own."""
@@ -78,6 +86,11 @@ def start_time(pid: int) -> int | None:
 def is_zombie(pid: int) -> bool:
     """Whether the process is dead and its parent has not asked about it yet."""
     return _stat(pid)[:1] == ["Z"]
+
+
+def _escaped(word: str) -> str:
+    """A value in a D-Bus address, where some characters have a meaning of their own."""
+    return "".join(ch if ch.isalnum() or ch in "-_/." else f"%{ord(ch):02x}" for ch in word)
 
 
 def _stat(pid: int) -> list[str]:
