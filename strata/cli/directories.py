@@ -62,7 +62,9 @@ def _acquire(path: Path) -> int | None:
             return fd
         os.close(fd)
         if time.monotonic() > deadline:
-            raise Conflict(f"cannot start or stop Strata: another `up` or `down` has been at work on {path.parent} for long")
+            raise Conflict(
+                f"cannot start or stop Strata: another `up` or `down` has been at work on {path.parent} for long"
+            )
         time.sleep(0.05)
 
 

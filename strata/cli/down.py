@@ -56,9 +56,9 @@ def _stop_units(paths: Paths, deadline: float) -> list[str]:
     if manager is None:
         return []
     from strata.cli import launch
-    from strata.systemd.bus import Bus
+    from strata.cli.manager_bus import bus_of
 
-    with contextlib.closing(Bus(manager.address)) as bus:
+    with bus_of(manager) as bus:
         launch.refuse_foreign(bus, paths)
         return _stop_all(bus, manager, deadline)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -98,14 +97,14 @@ def manager_of(mode: Mode, paths: Paths) -> Manager:
     embedded = boot.find(paths)
     if embedded is None:
         raise Unavailable("cannot reach the private systemd: it is not running; start it with `strata-ctl up`")
-    return _private(embedded)
+    return Manager("embedded", embedded.bus_address, embedded)
 
 
 def current(paths: Paths) -> Manager | None:
     """The manager that Strata of this runtime directory runs on, if any is there to run on."""
     embedded = boot.find(paths)
     if embedded is not None:
-        return _private(embedded)
+        return Manager("embedded", embedded.bus_address, embedded)
     found = facts()
     if found.root and found.booted:
         return manager_of("system", paths)
@@ -163,26 +162,6 @@ def version_number(version: str) -> int:
     """252 of `252.39-1~deb12u2`; 0 when it starts with no number."""
     match = re.match(r"v?(\d+)", version)
     return int(match[1]) if match else 0
-
-
-def _private(embedded: Embedded) -> Manager:
-    """systemd refuses on its private socket whoever its PID namespace cannot see ("unprivileged client": SO_PEERCRED
-    has no pid), so a bridge of systemd's own speaks from inside (D-Bus specification, unixexec; what `systemctl -M`
-    does)."""
-    inside = (
-        "--target",
-        str(embedded.pid),
-        "--all",
-        "--",
-        "systemd-stdio-bridge",
-        "--bus-path=unix:path=" + SYSTEM_SOCKET,
-    )
-    arguments = ",".join(f"argv{index}={_escaped(word)}" for index, word in enumerate(inside, 1))
-    return Manager("embedded", f"unixexec:path={shutil.which('nsenter') or '/usr/bin/nsenter'},{arguments}", embedded)
-
-
-def _escaped(word: str) -> str:
-    return "".join(ch if ch.isalnum() or ch in "-_/." else f"%{ord(ch):02x}" for ch in word)
 
 
 def _user_socket() -> str:

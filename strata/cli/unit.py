@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -59,9 +58,9 @@ def verify(names: Sequence[str]) -> int:
 @options.as_json
 def ls(as_json: bool) -> None:
     """Strata's units as the manager has them now."""
-    from strata.systemd.bus import Bus
+    from strata.cli.manager_bus import bus_of
 
-    with contextlib.closing(Bus(modes.required(Paths.from_env()).address)) as bus:
+    with bus_of(modes.required(Paths.from_env())) as bus:
         found = [bus.status(name) for name in sorted({*bus.units("strata-*"), *bus.units("strata.slice")})]
     if as_json:
         fields = ("name", "load_state", "active_state", "sub_state", "main_pid", "restarts", "memory_bytes", "tasks")

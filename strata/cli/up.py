@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import shutil
 import sys
@@ -83,9 +82,9 @@ def _manager(mode: Mode, paths: Paths) -> Manager:
 def _launch(manager: Manager, paths: Paths, deadline: float) -> None:
     # Here, because pystemd takes a while to import and an `up` of what is already up needs none of it.
     from strata.cli import launch
-    from strata.systemd.bus import Bus
+    from strata.cli.manager_bus import bus_of
 
-    with contextlib.closing(Bus(manager.address)) as bus:
+    with bus_of(manager) as bus:
         launch.start_units(bus, manager, paths)
         try:
             launch.wait_for_supervisor(bus, paths, deadline)
