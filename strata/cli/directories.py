@@ -63,7 +63,7 @@ def _acquire(path: Path) -> int | None:
         os.close(fd)
         if time.monotonic() > deadline:
             raise Conflict(
-                f"cannot start or stop Strata: another `up` or `down` has been at work on {path.parent} for long"
+                f"cannot start or stop Strata: another `up` or `down` has long been at work on {path.parent}"
             )
         time.sleep(0.05)
 

@@ -21,16 +21,17 @@ def bus_of(manager: Manager) -> Iterator[Bus]:
 
 def _opened(manager: Manager) -> Bus:
     """systemd refuses on its private socket whoever its PID namespace cannot see (SO_PEERCRED then has no pid), so a
-    bridge of systemd's own speaks from inside. It is our child and not nsenter's: nobody else would reap it, and a
-    systemd that ends waits ten seconds for what is still to be seen."""
+    bridge of systemd's own speaks from inside. It is our own child, not nsenter's as with `Embedded.bus_address`:
+    an orphan is reaped late, and a systemd that ends waits ten seconds for what is still to be seen."""
     embedded = manager.embedded
     if embedded is None:
         return Bus(manager.address)
+    private = f"/proc/{embedded.pid}/root/run/systemd/private"
     own, pidfd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC), os.pidfd_open(embedded.pid)
     try:
         ns.setns(pidfd, ns.NEWPID)  # for children only: this process stays where it is (setns(2))
         try:
-            return Bus(f"unixexec:path=systemd-stdio-bridge,argv1=--bus-path%3d{_escaped(embedded.bus_address)}")
+            return Bus("unixexec:path=systemd-stdio-bridge,argv1=" + _escaped(f"--bus-path=unix:path={private}"))
         finally:
             ns.setns(own, ns.NEWPID)
     finally:
@@ -38,6 +39,6 @@ def _opened(manager: Manager) -> Bus:
         os.close(pidfd)
 
 
-def _escaped(address: str) -> str:
+def _escaped(word: str) -> str:
     """A value in a D-Bus address (D-Bus specification, Server Addresses)."""
-    return "".join(ch if ch.isalnum() or ch in "-_/." else f"%{ord(ch):02x}" for ch in address)
+    return "".join(ch if ch.isalnum() or ch in "-_/." else f"%{ord(ch):02x}" for ch in word)

@@ -92,7 +92,7 @@ def _launch(manager: Manager, paths: Paths, deadline: float) -> None:
         except NotHealthy as failure:
             _explain(manager, failure)
             raise Unavailable(
-                f"cannot bring Strata up: {failure.reason}; the journal's last lines stand above. "
+                f"cannot bring all of Strata up: {failure.reason}; the journal's last lines stand above. "
                 "Look further with `strata-ctl logs` and `strata-ctl doctor`, then `strata-ctl down` and try again"
             ) from failure
 
