@@ -66,8 +66,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        busy = self._turn or self.task or self._clear_to_write or self.server.closing
+        if not busy and (payload := self._decoder.alone(data)):
+            self._begin(payload)  # the usual case: nothing waits, and one whole frame came in one piece
+            return
         self._decoder.push(data)
-        if self._turn or self.task or self._clear_to_write:
+        if busy:
             self._settle(answered=0)
         else:
             self._pump()
@@ -172,7 +176,7 @@ class Connection(asyncio.Protocol):
 
     # --- calls
 
-    def _begin(self, payload: bytearray) -> None:
+    def _begin(self, payload: bytes | bytearray) -> None:
         try:
             request = message.decode_request(payload)
         except InvalidArgument as error:
@@ -183,7 +187,7 @@ class Connection(asyncio.Protocol):
         call = Call(self.peer, request.req_id, request.method, request.auth.token if request.auth else "")
         try:
             outcome = server.answer(call, method, request)
-            if not hasattr(outcome, "__await__") and not hasattr(outcome, "__aiter__"):
+            if type(outcome) is dict or not (hasattr(outcome, "__await__") or hasattr(outcome, "__aiter__")):
                 self.transport.write(message.encode_result(call.req_id, outcome))
                 return
         except Exception as error:  # noqa: BLE001  the daemon outlives any handler; `failure` logs what is unexpected

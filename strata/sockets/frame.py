@@ -49,6 +49,12 @@ class Decoder:
         self.push(data)
         return list(iter(self.next, None))
 
+    def alone(self, data: bytes) -> bytes | None:
+        """The payload, where `data` is one whole frame and nothing waits before it; else None, and nothing is taken."""
+        if self._buffer or int.from_bytes(data[:4], "big") != len(data) - 4 or not 4 < len(data) <= 4 + MAX_PAYLOAD:
+            return None
+        return data[4:]
+
     def push(self, data: bytes) -> None:
         """Take bytes as they arrived."""
         if self._start:

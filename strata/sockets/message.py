@@ -13,13 +13,13 @@ from strata.sockets import frame
 VERSION = 1
 
 
-class Auth(msgspec.Struct, frozen=True):
+class Auth(msgspec.Struct, frozen=True, gc=False):
     """Credentials of a request."""
 
     token: str = ""
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One call. Unknown fields are ignored; a field of the wrong JSON type makes the whole frame malformed."""
 
     v: int = 0
@@ -29,7 +29,7 @@ class Request(msgspec.Struct, frozen=True):
     params: dict[str, Any] | None = None
 
 
-class _Reply(msgspec.Struct, omit_defaults=True):
+class _Reply(msgspec.Struct, omit_defaults=True, gc=False):
     v: int | None = None  # None is never sent; the default only makes omit_defaults keep the 1
     req_id: str | None = None
     ok: bool | None = None

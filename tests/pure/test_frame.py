@@ -30,6 +30,16 @@ def test_any_split_of_any_frames_gives_the_same_payloads(sent: list[bytes], cuts
     assert len(decoder) == 0
 
 
+@given(st.binary(max_size=300), st.binary(max_size=20))
+def test_a_frame_that_comes_alone_is_seen_as_what_push_and_next_see(payload: bytes, more: bytes) -> None:
+    data = len(payload).to_bytes(4, "big") + payload + more
+    decoder = frame.Decoder()
+    assert decoder.alone(data) == (payload if payload and not more else None)
+    assert len(decoder) == 0
+    decoder.push(b"\0")
+    assert decoder.alone(data) is None
+
+
 @given(payloads)
 def test_byte_by_byte_gives_the_same_payloads(sent: list[bytes]) -> None:
     decoder = frame.Decoder()
