@@ -153,7 +153,7 @@ def _check(said: _Message) -> None:
 def time_text(moment: int) -> str:
     """RFC 3339 in UTC with as many of nine fractional digits as are needed."""
     seconds, fraction = divmod(moment, SECOND)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    text = "%04d-%02d-%02dT%02d:%02d:%02d" % time.gmtime(seconds)[:6]  # strftime does not pad years before 1000
     return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else f"{text}Z"
 
 
