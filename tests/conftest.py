@@ -68,10 +68,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else str(report.longrepr)
         for report in terminalreporter.stats.get("skipped", ())
     )
-    if not any(Path(__file__).parent.joinpath("vm").glob("test_*.py")):
-        reasons["there is no test in the vm ring yet"] += 0
+    whole = terminalreporter.config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and not any(Path(__file__).parent.joinpath("vm").glob("test_*.py")):
+        reasons["the vm ring (systemd as PID 1 of a machine, pure cgroup v2) is empty"] += 0
     if not reasons:
         return
     terminalreporter.section("NOT PROVEN ON THIS MACHINE", red=True, bold=True)
     for reason, count in reasons.most_common():
-        terminalreporter.line(f"{count:4} tests: {reason}", yellow=True)
+        terminalreporter.line(f"{count or 'all':>4} tests: {reason}", yellow=True)
