@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How the odder directives of systemd.exec(5), systemd.service(5) and systemd.kill(5) travel over D-Bus.
+"""How the other directives of systemd.exec(5) with a layout of their own travel over D-Bus.
 
 The layouts are those of org.freedesktop.systemd1(5); what a value may look like is said in the directive's man page.
 """
@@ -8,65 +8,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import NamedTuple
 
 from strata.errors import InvalidArgument
 from strata.units import kernel, values
 from strata.units.rows import Assigned, Property, ReadAs
-from strata.units.text import fields, first_word, raw_words, unescape, words
-
-_MS_REC = 1 << 14
-
-_PREFIXES = {"-": "ignore-failure", "+": "privileged", "!": "no-setuid", "!!": "ambient", ":": "no-env-expand"}
-
-
-class Command(NamedTuple):
-    """An ExecStart= line: the program, the words it sees as argv, and the flags that its prefixes mean."""
-
-    path: str
-    argv: list[str]
-    flags: list[str]
-
-
-def command(value: str) -> Command:
-    """Read a command line with its prefixes `- @ : + !` (systemd.service(5), COMMAND LINES)."""
-    flags: list[str] = []
-    own_argv0, rest = False, value
-    while rest and rest[0] in "-@:+!":
-        prefix = "!!" if rest.startswith("!!") else rest[0]
-        own_argv0 = own_argv0 or prefix == "@"
-        if prefix in _PREFIXES:
-            flags.append(_PREFIXES[prefix])
-        rest = rest[len(prefix) :]
-    if len(set(flags)) != len(flags) or len(set(flags) & {"privileged", "no-setuid", "ambient"}) > 1:
-        raise InvalidArgument(f"cannot read {value!r}: its prefixes contradict each other")
-    path, rest = first_word(rest) if own_argv0 else ("", rest)
-    argv = words(rest)
-    if not argv:
-        raise InvalidArgument(f"cannot read {value!r}: it names no program")
-    if ";" in raw_words(rest):
-        raise InvalidArgument(f"cannot read {value!r}: one command to a line, write a second directive instead of ;")
-    return Command(path or argv[0], argv, flags)
-
-
-def service_command(name: str) -> ReadAs:
-    """ExecXYZ= of a service: the plain property where it can say it, ExecXYZEx where flags need it."""
-
-    def read(value: str) -> tuple[Property, ...]:
-        found = command(value)
-        if set(found.flags) <= {"ignore-failure"}:
-            return (Property(name, "a(sasb)", [(found.path, found.argv, bool(found.flags))]),)
-        return (Property(f"{name}Ex", "a(sasas)", [tuple(found)]),)
-
-    return read
-
-
-def socket_command(value: str) -> list[tuple[str, list[str], bool]]:
-    """ExecXYZ= of a socket, which has no property for the other prefixes."""
-    found = command(value)
-    if set(found.flags) - {"ignore-failure"}:
-        raise InvalidArgument(f"cannot read {value!r}: a transient socket takes no prefix but - and @")
-    return [(found.path, found.argv, bool(found.flags))]
+from strata.units.text import unescape, words
 
 
 def strings(value: str) -> list[str]:
@@ -257,119 +203,6 @@ def numa_mask(value: str) -> bytes:
     return kernel.cpu_set(value)
 
 
-def binds(value: str) -> list[tuple[str, str, bool, int]]:
-    """source[:destination[:rbind|norbind]], a leading dash if it may be missing (BindPaths=)."""
-    return [_bind(raw) for raw in raw_words(value)]
-
-
-def _bind(raw: str) -> tuple[str, str, bool, int]:
-    source, destination, option = _padded(fields(raw), 3, raw)
-    if option not in ("", "rbind", "norbind"):
-        raise InvalidArgument(f"cannot read {raw!r}: {option} is neither rbind nor norbind")
-    path = source.removeprefix("-")
-    return path, destination or path, source.startswith("-"), 0 if option == "norbind" else _MS_REC
-
-
-def _padded(found: list[str], count: int, raw: str) -> list[str]:
-    if len(found) > count or not found[0]:
-        raise InvalidArgument(
-            f"cannot read {raw!r}: expected at most {count} fields between colons, the first not empty"
-        )
-    return found + [""] * (count - len(found))
-
-
-def file_systems(value: str) -> list[tuple[str, str]]:
-    """path[:options] (TemporaryFileSystem=)."""
-    return [(path, options) for path, _, options in (word.partition(":") for word in words(value, escapes=False))]
-
-
-def image_options(value: str) -> list[tuple[str, str]]:
-    """[partition:]options (RootImageOptions=)."""
-    return [_option(fields(raw)) for raw in raw_words(value)]
-
-
-def _option(found: list[str]) -> tuple[str, str]:
-    return (found[0], ":".join(found[1:])) if len(found) > 1 else ("root", found[0])
-
-
-def _options(found: list[str]) -> list[tuple[str, str]]:
-    """Pairs of partition and options; a single one is the root partition's."""
-    if len(found) == 1:
-        return [("root", found[0])]
-    if len(found) % 2:
-        raise InvalidArgument("cannot read mount options: expected pairs of partition:options")
-    return list(zip(found[::2], found[1::2], strict=True))
-
-
-def mount_images(value: str) -> list[tuple[str, str, bool, list[tuple[str, str]]]]:
-    """source:destination[:partition:options…] (MountImages=)."""
-    return [_mount_image(raw, fields(raw)) for raw in raw_words(value)]
-
-
-def _mount_image(raw: str, found: list[str]) -> tuple[str, str, bool, list[tuple[str, str]]]:
-    if len(found) < 2 or not found[0] or not found[1]:
-        raise InvalidArgument(f"cannot read {raw!r}: expected source:destination")
-    return found[0].removeprefix("-"), found[1], found[0].startswith("-"), _options(found[2:])
-
-
-def extension_images(value: str) -> list[tuple[str, bool, list[tuple[str, str]]]]:
-    """source[:partition:options…] (ExtensionImages=)."""
-    return [(f[0].removeprefix("-"), f[0].startswith("-"), _options(f[1:])) for f in map(fields, raw_words(value))]
-
-
-def root_hash(value: str) -> tuple[Property, ...]:
-    """RootHash=: hexadecimal, or a file that holds it."""
-    if value.startswith("/"):
-        return (Property("RootHashPath", "s", value),)
-    try:
-        raw = bytes.fromhex(value)
-    except ValueError as error:
-        raise InvalidArgument(f"cannot read {value!r}: expected a path or hexadecimal digits") from error
-    if len(raw) < 16:
-        raise InvalidArgument(f"cannot read {value!r}: a root hash has at least 16 bytes")
-    return (Property("RootHash", "ay", raw),)
-
-
-def root_hash_signature(value: str) -> tuple[Property, ...]:
-    """RootHashSignature=: base64:…, or a file that holds it."""
-    if value.startswith("/"):
-        return (Property("RootHashSignaturePath", "s", value),)
-    if not value.startswith("base64:"):
-        raise InvalidArgument(f"cannot read {value!r}: expected a path or base64:…")
-    return (Property("RootHashSignature", "ay", decode64(value.removeprefix("base64:"))),)
-
-
-def directories(name: str) -> ReadAs:
-    """StateDirectory= and its like: names, and name:symlink pairs which have a property of their own."""
-
-    def read(value: str) -> tuple[Property, ...]:
-        found = [_padded(fields(raw), 2, raw) for raw in raw_words(value)]
-        plain = [source for source, link in found if not link]
-        linked = [(source, link, 0) for source, link in found if link]
-        return (
-            *((Property(name, "as", plain),) if plain else ()),
-            *((Property(f"{name}Symlink", "a(sst)", linked),) if linked else ()),
-        )
-
-    return read
-
-
-_OPEN_FLAGS = {"read-only": 1, "append": 2, "truncate": 4, "graceful": 8}
-
-
-def open_file(value: str) -> list[tuple[str, str, int]]:
-    """path[:fd-name[:options]] (OpenFile=)."""
-    path, name, options = _padded(fields(value), 3, value)
-    flags = kernel.bits(_OPEN_FLAGS, options.replace(",", " "))
-    return [(path, name or path.rpartition("/")[2], flags)]
-
-
 def log_pattern(value: str) -> list[tuple[bool, str]]:
     """A regular expression that records must match, or with `~` must not (LogFilterPatterns=)."""
     return [(not value.startswith("~"), value.removeprefix("~"))]
-
-
-def timeouts(value: str) -> tuple[Property, ...]:
-    """TimeoutSec= of a service sets both."""
-    span = values.microseconds(value)
-    return Property("TimeoutStartUSec", "t", span), Property("TimeoutStopUSec", "t", span)

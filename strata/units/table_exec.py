@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from strata.units import encode_exec as encode
+from strata.units import encode_mount as mount
 from strata.units import kernel
 from strata.units.encode_exec import strings
 from strata.units.rows import Row, each, each_as, family, merged, one, one_as
@@ -15,18 +16,18 @@ EXEC: tuple[Row, ...] = (
     one("WorkingDirectory", "s", str, "-/no/such/directory"),
     one("RootDirectory", "s", str, "/"),
     one("RootImage", "s", str, "/no/such/image"),
-    each("RootImageOptions", "a(ss)", encode.image_options, "root:ro,noatime home:nodev"),
+    each("RootImageOptions", "a(ss)", mount.image_options, "root:ro,noatime home:nodev"),
     one("RootEphemeral", "b", boolean, "yes", since=254),
-    one_as("RootHash", encode.root_hash, "00112233445566778899aabbccddeeff"),
-    one_as("RootHashSignature", encode.root_hash_signature, "base64:c2lnbmF0dXJl"),
+    one_as("RootHash", mount.root_hash, "00112233445566778899aabbccddeeff"),
+    one_as("RootHashSignature", mount.root_hash_signature, "base64:c2lnbmF0dXJl"),
     one("RootVerity", "s", str, "/no/such/verity"),
     *family(one, "RootImagePolicy MountImagePolicy ExtensionImagePolicy", "s", str, "root=verity", since=254),
     one("MountAPIVFS", "b", boolean, "yes"),
     one("ProtectProc", "s", str, "invisible"),
     one("ProcSubset", "s", str, "pid"),
-    *family(each, "BindPaths BindReadOnlyPaths", "a(ssbt)", encode.binds, "-/tmp:/mnt:norbind /srv"),
-    each("MountImages", "a(ssba(ss))", encode.mount_images, "-/no/image:/mnt:root:ro"),
-    each("ExtensionImages", "a(sba(ss))", encode.extension_images, "-/no/image:nosuid"),
+    *family(each, "BindPaths BindReadOnlyPaths", "a(ssbt)", mount.binds, "-/tmp:/mnt:norbind /srv"),
+    each("MountImages", "a(ssba(ss))", mount.mount_images, "-/no/image:/mnt:root:ro"),
+    each("ExtensionImages", "a(sba(ss))", mount.extension_images, "-/no/image:nosuid"),
     each("ExtensionDirectories", "as", strings, "-/no/such/directory"),
     one("BindLogSockets", "b", boolean, "yes", since=257),
     # User and identity
@@ -88,7 +89,7 @@ EXEC: tuple[Row, ...] = (
     one("ProtectSystem", "s", str, "strict"),
     one("ProtectHome", "s", str, "read-only"),
     *(
-        each_as(name, encode.directories(name), "sample:link sample-2")
+        each_as(name, mount.directories(name), "sample:link sample-2")
         for name in ("RuntimeDirectory", "StateDirectory", "CacheDirectory", "LogsDirectory")
     ),
     each("ConfigurationDirectory", "as", strings, "sample"),
@@ -109,7 +110,7 @@ EXEC: tuple[Row, ...] = (
         for old in ("ReadWrite", "ReadOnly", "Inaccessible")
     ),
     each("ExecSearchPath", "as", lambda value: value.split(":"), "/usr/local/bin:/usr/bin"),
-    each("TemporaryFileSystem", "a(ss)", encode.file_systems, "/mnt:size=10%,mode=0700 /media"),
+    each("TemporaryFileSystem", "a(ss)", mount.file_systems, "/mnt:size=10%,mode=0700 /media"),
     *family(
         one,
         "PrivateTmp PrivateDevices PrivateNetwork PrivateIPC PrivateUsers PrivateMounts ProtectHostname ProtectClock "

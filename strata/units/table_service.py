@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from strata.units import encode_exec as encode
+from strata.units import encode_command as command
 from strata.units import kernel
 from strata.units.encode_cgroup import listen
 from strata.units.encode_exec import strings
@@ -20,7 +20,7 @@ SERVICE: tuple[Row, ...] = (
     one("GuessMainPID", "b", boolean, "no"),
     one("PIDFile", "s", str, "/run/sample.pid"),
     one("BusName", "s", str, "org.example.Sample"),
-    *(each_as(name, encode.service_command(name), ':-/bin/sh -c "exit $$0" %n') for name in _COMMANDS.split()),
+    *(each_as(name, command.service_command(name), ':-/bin/sh -c "exit $$0" %n') for name in _COMMANDS.split()),
     *family(one, "RestartSec", "t", microseconds, "1min 500ms", bus="RestartUSec"),
     one("RestartSteps", "u", unsigned32, "5", since=254, degradable=True),
     one("RestartMaxDelaySec", "t", microseconds, "30s", bus="RestartMaxDelayUSec", since=254, degradable=True),
@@ -28,7 +28,7 @@ SERVICE: tuple[Row, ...] = (
     one("TimeoutStartSec", "t", microseconds, "31s", bus="TimeoutStartUSec"),
     one("TimeoutStopSec", "t", microseconds, "32s", bus="TimeoutStopUSec"),
     one("TimeoutAbortSec", "t", microseconds, "33s", bus="TimeoutAbortUSec"),
-    one_as("TimeoutSec", encode.timeouts, "34s"),
+    one_as("TimeoutSec", command.timeouts, "34s"),
     *family(one, "TimeoutStartFailureMode TimeoutStopFailureMode", "s", str, "kill"),
     one("RuntimeMaxSec", "t", microseconds, "1h", bus="RuntimeMaxUSec"),
     one("RuntimeRandomizedExtraSec", "t", microseconds, "1min", bus="RuntimeRandomizedExtraUSec"),
@@ -47,7 +47,7 @@ SERVICE: tuple[Row, ...] = (
     one("FileDescriptorStorePreserve", "s", str, "yes", since=254, degradable=True),
     *family(one, "USBFunctionDescriptors USBFunctionStrings", "s", str, "/no/such/file"),
     one("OOMPolicy", "s", str, "continue"),
-    each("OpenFile", "a(sst)", encode.open_file, "/etc/hostname:name:read-only,graceful", since=253),
+    each("OpenFile", "a(sst)", command.open_file, "/etc/hostname:name:read-only,graceful", since=253),
     one("ReloadSignal", "i", kernel.signal_number, "SIGUSR1", since=253),
 )
 
@@ -102,7 +102,7 @@ SOCKET: tuple[Row, ...] = (
     # The setter is spelt with a small i in every systemd so far, the property that is read with a capital one.
     one("SmackLabelIPIn", "s", str, "sample", bus="SmackLabelIPin"),
     *family(
-        each, "ExecStartPre ExecStartPost ExecStopPre ExecStopPost", "a(sasb)", encode.socket_command, "-/bin/true x"
+        each, "ExecStartPre ExecStartPost ExecStopPre ExecStopPost", "a(sasb)", command.socket_command, "-/bin/true x"
     ),
 )
 

@@ -120,6 +120,15 @@ def fields(value: str, separator: str = ":") -> list[str]:
         position += 1
 
 
+def padded(found: list[str], count: int, raw: str) -> list[str]:
+    """Fields of `raw`, with empty ones up to `count`; more than that, or an empty first one, are refused."""
+    if len(found) > count or not found[0]:
+        raise InvalidArgument(
+            f"cannot read {raw!r}: expected at most {count} fields between colons, the first not empty"
+        )
+    return found + [""] * (count - len(found))
+
+
 def first_word(value: str) -> tuple[str, str]:
     """The first word and the untouched rest."""
     for word, _, end in _scan(value, True, _WHITESPACE):

@@ -58,7 +58,7 @@ LIGHT = {
 
 CEILING = 300  # lines
 # Module → why it may be taller.
-TALLER = {"strata.units.encode_exec": "one short encoder for each odd directive: flat, and read by looking one up"}
+TALLER: dict[str, str] = {}
 NO_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "core", "shared"}
 
 
