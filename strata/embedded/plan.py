@@ -184,6 +184,7 @@ def _environment(legacy: bool) -> dict[str, str]:
 def _carried(paths: Paths, root: Path | None, binds: Sequence[Path]) -> list[tuple[Path, Path]]:
     """(outside, inside) of every path that must be seen inside, outermost first."""
     same = {paths.runtime_dir, paths.state_dir, *binds}
+    same |= {path for path in [paths.config_dir] if path.is_dir()}
     if root is None:
         same |= {resolver for resolver in [Path(os.path.realpath("/etc/resolv.conf"))] if resolver.exists()}
         same = {path for path in same if any(path.is_relative_to(covered) for covered in _COVERED)}
