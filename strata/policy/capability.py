@@ -26,6 +26,7 @@ LONGEST_ID = 128
 LONGEST_PATH = 4096  # PATH_MAX, limits.h
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_SECONDS = "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}"  # strftime does not pad years before 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -153,7 +154,7 @@ def _check(said: _Message) -> None:
 def time_text(moment: int) -> str:
     """RFC 3339 in UTC with as many of nine fractional digits as are needed."""
     seconds, fraction = divmod(moment, SECOND)
-    text = "%04d-%02d-%02dT%02d:%02d:%02d" % time.gmtime(seconds)[:6]  # strftime does not pad years before 1000
+    text = _SECONDS.format(*time.gmtime(seconds)[:6])
     return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else f"{text}Z"
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import posixpath
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,9 +16,9 @@ from strata.policy.capability import Claims, Constraints, beneath, clean_prefix
 from strata.policy.ratelimit import Buckets
 
 
-def held(prefix: str = "/tmp", rate: str = "", **fields: object) -> Claims:
+def held(prefix: str = "/tmp", rate: str = "", **fields: Any) -> Claims:
     given = {"actions": ("open", "a.b")} | fields
-    return Claims("cap", 0, 1, "fs", constraints=Constraints(prefix, rate), **given)  # type: ignore[arg-type]
+    return Claims("cap", 0, 1, "fs", constraints=Constraints(prefix, rate), **given)
 
 
 def judge(claims: Claims | None, method: str = "fs.open", path: str | None = None, strict: bool = False) -> str:
@@ -63,7 +64,7 @@ def test_047_a_right_is_the_full_name() -> None:
         {"actions": ("OPEN",)},
     ],
 )
-def test_047_rights_and_actions_are_not_interchangeable_and_have_no_wildcards(fields: dict[str, object]) -> None:
+def test_047_rights_and_actions_are_not_interchangeable_and_have_no_wildcards(fields: dict[str, Any]) -> None:
     with pytest.raises(PermissionDenied, match="not permitted"):
         judge(held(**fields))
 

@@ -38,7 +38,8 @@ def admitted(buckets: Buckets, claims: Claims, calls: int) -> int:
 
 @pytest.mark.parametrize(
     ("text", "rate"),
-    [("50rps", 50), (" 5rps", 5), ("5rps ", 5), ("0.5rps", 0.5), ("1e1rps", 10), ("+3rps", 3), (".5rps", 0.5), ("5.rps", 5)],
+    [("50rps", 50), (" 5rps", 5), ("5rps ", 5), ("0.5rps", 0.5), ("1e1rps", 10), ("+3rps", 3), (".5rps", 0.5),
+     ("5.rps", 5)],
 )  # fmt: skip
 def test_a_positive_decimal_before_rps_is_a_rate(text: str, rate: float) -> None:
     assert parse(text) == rate

@@ -222,16 +222,10 @@ def test_claims_survive_the_journey_through_a_token(
     assert verify(sign(encode(claims)), KEYS.values()) == claims
 
 
-@pytest.mark.parametrize(
-    ("claims", "keys"),
-    [
-        (Claims("j", 0, 0, "fs", ("open",)), ["jti", "sub", "iat", "exp", "service", "actions", "constraints"]),
-        (Claims("j", 0, 0, "fs", (), ("fs.open",)), ["jti", "sub", "iat", "exp", "service", "actions", "rights", "constraints"]),
-    ],
-)  # fmt: skip
-def test_025_fields_stand_in_the_order_of_the_reference(claims: Claims, keys: list[str]) -> None:
-    said = json.loads(encode(claims))
-    assert list(said) == keys
+@pytest.mark.parametrize(("rights", "named"), [((), []), (("fs.open",), ["rights"])])
+def test_025_fields_stand_in_the_order_of_the_reference(rights: tuple[str, ...], named: list[str]) -> None:
+    said = json.loads(encode(Claims("j", 0, 0, "fs", ("open",), rights)))
+    assert list(said) == ["jti", "sub", "iat", "exp", "service", "actions", *named, "constraints"]
     assert said["constraints"] == {}
 
 
