@@ -125,7 +125,7 @@ async def reap(table: Table, period: float = 1.0) -> None:
             log.warning("%s", error.message)  # no room for the smaller table; next time
             continue
         for entry in gone:
-            journal.send("svc.unregistered", f"{entry.service}: its lease ran out", service=entry.service)
+            journal.send("svc.unregistered", f"{entry.service}: its lease ran out", resource=entry.service)
 
 
 def _extras(table: Table, entry: Entry) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _audit(call: Call, event: str, entry: Entry) -> None:
     journal.send(
         event,
         f"{entry.service} {'at ' if event == 'svc.registered' else 'was at '}{entry.endpoint}",
-        service=entry.service,
+        resource=entry.service,
         endpoint=entry.endpoint,
         unit=entry.unit,
         req_id=call.req_id,
