@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from strata.errors import Internal
 from strata.paths import Paths
 
 
@@ -61,10 +62,18 @@ def write(embedded: Embedded) -> None:
 
 def read(paths: Paths) -> Embedded | None:
     """The record of this runtime directory, whether its systemd lives or not; None where there is none."""
+    path = path_of(paths.runtime_dir)
     try:
-        raw = json.loads(path_of(paths.runtime_dir).read_text())
+        return _parse(json.loads(path.read_text()))
     except FileNotFoundError:
         return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise Internal(
+            f"cannot read {path}: {error!r}; remove it and run `strata-ctl down`, which goes by the cgroups then"
+        ) from error
+
+
+def _parse(raw: dict[str, Any]) -> Embedded:
     return Embedded(
         runtime_dir=Path(raw["runtime_dir"]),
         state_dir=Path(raw["state_dir"]),

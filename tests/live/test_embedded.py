@@ -20,7 +20,7 @@ from pystemd.dbuslib import DBusAddress
 
 from strata.embedded import boot, mountpoints, plan
 from strata.embedded.boot import Embedded
-from strata.errors import Conflict, InvalidArgument, Unavailable
+from strata.errors import Conflict, Internal, InvalidArgument, Unavailable
 from strata.paths import Paths
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to boot a private systemd")
@@ -403,6 +403,18 @@ def test_a_killed_one_is_no_hindrance_to_the_next(paths: Paths) -> None:
     os.kill(boot.boot(paths).pid, signal.SIGKILL)
     _until(lambda: boot.find(paths) is None)
     boot.stop(boot.boot(paths))
+    assert _traces(paths) == []
+
+
+def test_a_lost_record_hides_nothing_from_clean(paths: Paths) -> None:
+    """The cgroups' names follow from the runtime directory, so what runs in them is found and ended."""
+    found = boot.boot(paths)
+    (paths.runtime_dir / "embedded.json").write_text("{")
+    with pytest.raises(Internal, match="remove it and run `strata-ctl down`"):
+        boot.find(paths)
+    (paths.runtime_dir / "embedded.json").unlink()
+    assert boot.clean(paths)
+    assert not found.alive()
     assert _traces(paths) == []
 
 
