@@ -6,6 +6,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
+from benchmarks import pinned
 from benchmarks.harness import Figure, ratio
 from benchmarks.place import Place
 from benchmarks.wire import crowd, request
@@ -15,8 +16,9 @@ CONNECTIONS, ROUNDS, SECONDS, DEEP = 50, 7, 0.5, 16
 
 def figures(place: Place) -> Iterator[Figure]:
     """Closed loop (each waits for its answer), and for information with deep pipelines."""
-    yield from compare(place, 1, "")
-    yield from compare(place, DEEP, f", {DEEP} deep")
+    with pinned.together(place, "strata-registry.service"):
+        yield from compare(place, 1, "")
+        yield from compare(place, DEEP, f", {DEEP} deep")
 
 
 def compare(place: Place, depth: int, label: str) -> Iterator[Figure]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +15,11 @@ from pathlib import Path
 
 import uvloop
 
+from benchmarks.place import Place
 from benchmarks.wire import Line, request
+
+UNIT = "strata-bench-echo.service"
+PROJECT = Path(__file__).parent.parent
 
 
 class Echo(asyncio.Protocol):
@@ -42,17 +45,23 @@ async def _serve(path: str) -> None:
 
 
 @contextlib.contextmanager
-def running(path: Path) -> Iterator[Line]:
-    """The echo server in a process of its own, and a connection to it."""
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.echo", str(path)])
+def running(place: Place) -> Iterator[Line]:
+    """The echo server as a service beside the rooms, and a connection to it.
+
+    In the same slice, because how fast the kernel wakes a process depends on whose cgroup it shares a core with: a
+    baseline that lives elsewhere measures the scheduler, not the server.
+    """
+    path = place.scratch / "echo.sock"
+    scope = ["--user"] if place.mode == "user" else []
+    unit = ["--quiet", "--collect", f"--unit={UNIT}", "--slice=strata.slice", f"--working-directory={PROJECT}"]
+    place.beside("systemd-run", *scope, *unit, sys.executable, "-m", "benchmarks.echo", str(path))
     try:
         line = _connect(path)
         line.round_trip(request("warm.up", {}))
         yield line
         line.close()
     finally:
-        process.terminate()
-        process.wait()
+        place.systemctl("stop", UNIT)
         path.unlink(missing_ok=True)
 
 

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 
-from benchmarks import echo
+from benchmarks import echo, pinned
 from benchmarks.harness import Figure, alternate, ratio
 from benchmarks.place import Place
 from benchmarks.wire import Line, checked, request
@@ -18,20 +18,20 @@ ROUNDS, BLOCK = 30, 100
 
 def figures(place: Place) -> Iterator[Figure]:
     """Round trips as ratios; absolute times stand in the notes."""
-    with echo.running(place.scratch / "echo.sock") as bare:
-        yield resolve(place, bare)
-        yield from read(place, bare)
-        yield issue(place, bare)
+    with echo.running(place) as bare:
+        for room, measure in (("registry", resolve), ("fs", read), ("identity", issue)):
+            with pinned.together(place, echo.UNIT, f"strata-{room}.service"):
+                yield from measure(place, bare)
 
 
-def resolve(place: Place, bare: Line) -> Figure:
+def resolve(place: Place, bare: Line) -> Iterator[Figure]:
     line = Line(place.paths.socket("registry"))
     framed = checked(line, request("registry.resolve", {"service": "fs"}))
     samples = alternate(
         {"room": lambda: line.round_trip(framed), "echo": lambda: bare.round_trip(framed)}, ROUNDS, BLOCK
     )
     line.close()
-    return ratio(
+    yield ratio(
         "registry.resolve",
         "round trip against a bare frame echo",
         samples.ratios("room", lambda row: row["echo"]),
@@ -75,7 +75,7 @@ def read(place: Place, bare: Line) -> Iterator[Figure]:
     )
 
 
-def issue(place: Place, bare: Line) -> Figure:
+def issue(place: Place, bare: Line) -> Iterator[Figure]:
     """Against an echo and one and a half bare signatures of the same claims."""
     params = {"service": "fs", "actions": ["open", "read", "list"], "path_prefix": "/tmp"}
     line = Line(place.paths.socket("identity"))
@@ -92,7 +92,7 @@ def issue(place: Place, bare: Line) -> Figure:
         BLOCK // 2,
     )
     line.close()
-    return ratio(
+    yield ratio(
         "identity.issue",
         "against (bare frame echo + 1.5 × one pyseto signature)",
         samples.ratios("room", lambda row: row["echo"] + 1.5 * row["sign"]),
