@@ -41,6 +41,7 @@ from strata.types import ServiceState as S
 from strata.units.context import Mode, context
 
 log = logging.getLogger(__name__)
+STOP_ATTEMPTS = 3
 CONTAINER_FILE = Path("/run/systemd/container")  # written by PID 1 from $container (systemd(1))
 
 
@@ -106,10 +107,13 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
 
 async def _stop_all(board: Board, operations: Operations) -> None:
     for service in reversed(tuple(board.services.values())):
-        try:
-            await operations.take_down(service)
-        except StrataError as error:
-            log.error("cannot stop %s: %s", service.name, error.message)
+        for attempt in range(STOP_ATTEMPTS):
+            try:
+                await operations.take_down(service)
+                break
+            except StrataError as error:
+                log.error("cannot stop %s: %s", service.name, error.message)
+                await asyncio.sleep(0.5 * attempt)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ in between, it reports finished jobs and the new status of every unit that chang
 from __future__ import annotations
 
 import select
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -109,6 +110,9 @@ class Gateway:
 
 def main() -> int:
     """`python -m strata.systemd.gateway ADDRESS`, with the parent's socket as standard input."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # Signals to the whole unit are meant for the parent, which needs us to end in good order; we end with it.
+        signal.signal(number, signal.SIG_IGN)
     try:
         Gateway(Bus(sys.argv[1]), socket.socket(fileno=0)).serve()
     except StrataError as error:

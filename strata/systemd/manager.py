@@ -159,7 +159,7 @@ class Manager:
             self._fail_pending()
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    process.terminate()
+                    process.kill()  # it may be blocked on a systemd that does not answer
             await process.wait()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
