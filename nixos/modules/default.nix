@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: MIT
+{
+  imports = [
+    ./options.nix
+    ./services.nix
+  ];
+}
