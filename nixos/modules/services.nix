@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The supervisor as a unit of the system; everything else are transient units that it makes.
-# Its settings are those of strata/templates/supervisor.j2 and slice.j2; tests/nix compares them.
+# Its settings are in supervisor.nix, which is written from Strata's own templates.
 {
   config,
   lib,
@@ -18,6 +18,7 @@ let
     removePrefix
     ;
   cfg = config.services.strata;
+  rendered = import ./supervisor.nix;
   toml = pkgs.formats.toml { };
   manifests = mapAttrs' (
     name: manifest: nameValuePair "strata/services.d/${name}.toml" { source = toml.generate "${name}.toml" manifest; }
@@ -49,12 +50,7 @@ in
 
     systemd.slices.strata = {
       description = "Everything that Strata runs";
-      sliceConfig = {
-        CPUAccounting = true;
-        MemoryAccounting = true;
-        TasksAccounting = true;
-        IOAccounting = true;
-      };
+      inherit (rendered) sliceConfig;
     };
 
     systemd.tmpfiles.rules = optional (!inRun) "d ${cfg.runtimeDir} 0755 root root -";
@@ -71,11 +67,8 @@ in
         STRATA_CONFIG_DIR = "/etc/strata";
         STRATA_NODE_ID = cfg.nodeId;
       };
-      unitConfig = {
-        StartLimitIntervalSec = "60s";
-        StartLimitBurst = 10;
-      };
-      serviceConfig = import ./supervisor.nix // {
+      inherit (rendered) unitConfig;
+      serviceConfig = rendered.serviceConfig // {
         ExecStart = "${cfg.package}/bin/strata-python -P -m strata.supervisor.main";
         # What a changed manifest asks for, without a restart of what has not changed.
         ExecReload = "${cfg.package}/bin/strata-ctl reload --apply";

@@ -1,47 +1,58 @@
 # SPDX-License-Identifier: MIT
-# strata/templates/supervisor.j2, directive by directive; the reasons stand there. tests/nix compares the two.
+# Written by nixos/generate.py from strata/templates/supervisor.j2 and slice.j2, where the reasons stand. Do not edit.
 {
-  Type = "notify";
-  NotifyAccess = "main";
-  Restart = "on-failure";
-  RestartSec = "200ms";
-  WatchdogSec = "10s";
-  TimeoutAbortSec = "2s";
-  TimeoutStartSec = "60s";
-  TimeoutStopSec = "120s";
-  KillMode = "mixed";
-  FileDescriptorStoreMax = 16;
-  RuntimeDirectoryPreserve = "restart";
-  LimitCORE = 0;
-  UMask = "0022";
-  NoNewPrivileges = true;
-  LockPersonality = true;
-  MemoryDenyWriteExecute = true;
-  RestrictNamespaces = true;
-  RestrictRealtime = true;
-  RestrictSUIDSGID = true;
-  RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6";
-  SystemCallArchitectures = "native";
-  SystemCallFilter = [
-    "@system-service"
-    "~@privileged @resources"
-  ];
-  SystemCallErrorNumber = "EPERM";
-  CapabilityBoundingSet = "";
-  AmbientCapabilities = "";
-  KeyringMode = "private";
-  ProtectSystem = "strict";
-  ProtectClock = true;
-  ProtectControlGroups = true;
-  ProtectHostname = true;
-  ProtectKernelLogs = true;
-  ProtectKernelModules = true;
-  ProtectKernelTunables = true;
-  PrivateDevices = true;
-  DevicePolicy = "closed";
-  CPUAccounting = true;
-  MemoryAccounting = true;
-  TasksAccounting = true;
-  Slice = "strata.slice";
-  LogExtraFields = "STRATA_SERVICE=supervisor";
+  unitConfig = {
+    StartLimitIntervalSec = "60s";
+    StartLimitBurst = "10";
+  };
+  serviceConfig = {
+    Type = "notify";
+    NotifyAccess = "main";
+    Restart = "on-failure";
+    RestartSec = "200ms";
+    WatchdogSec = "10s";
+    TimeoutAbortSec = "2s";
+    TimeoutStartSec = "60s";
+    TimeoutStopSec = "120s";
+    KillMode = "mixed";
+    FileDescriptorStoreMax = "16";
+    RuntimeDirectoryPreserve = "restart";
+    LimitCORE = "0";
+    UMask = "0022";
+    NoNewPrivileges = "yes";
+    LockPersonality = "yes";
+    MemoryDenyWriteExecute = "yes";
+    RestrictNamespaces = "yes";
+    RestrictRealtime = "yes";
+    RestrictSUIDSGID = "yes";
+    RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6";
+    SystemCallArchitectures = "native";
+    SystemCallFilter = [
+      "@system-service"
+      "~@privileged @resources"
+    ];
+    SystemCallErrorNumber = "EPERM";
+    CapabilityBoundingSet = "";
+    AmbientCapabilities = "";
+    KeyringMode = "private";
+    ProtectSystem = "strict";
+    ProtectClock = "yes";
+    ProtectControlGroups = "yes";
+    ProtectHostname = "yes";
+    ProtectKernelLogs = "yes";
+    ProtectKernelModules = "yes";
+    ProtectKernelTunables = "yes";
+    PrivateDevices = "yes";
+    DevicePolicy = "closed";
+    Slice = "strata.slice";
+    CPUAccounting = "yes";
+    MemoryAccounting = "yes";
+    TasksAccounting = "yes";
+  };
+  sliceConfig = {
+    CPUAccounting = "yes";
+    MemoryAccounting = "yes";
+    TasksAccounting = "yes";
+    IOAccounting = "yes";
+  };
 }

@@ -128,6 +128,12 @@ def test_without_enable_nothing_is_set(nix: Nix) -> None:
     assert nix.machine_value("{ }", wanted) == [{}, {}, {}, []]
 
 
+def test_the_modules_copy_of_the_unit_is_up_to_date() -> None:
+    """`make docs` writes it anew."""
+    generator = [sys.executable, str(REPOSITORY / "nixos/generate.py"), "--check"]
+    assert subprocess.run(generator, check=False).returncode == 0
+
+
 def test_the_supervisors_unit_is_the_one_that_strata_renders(nix: Nix) -> None:
     """Beside what NixOS must do otherwise: who makes the sockets' directory, and a reload for a changed manifest."""
     unit = nix.machine_value(f"{{ {ENABLED} }}; }}", UNIT)
@@ -202,7 +208,7 @@ def test_a_wrong_configuration_is_refused(nix: Nix, module: str, said: str) -> N
         ("services.nix", "removePrefix\n", "\n", "undefined variable"),
         ("services.nix", "systemd.slices.strata", "systemd.slice.strata", "does not exist"),
         ("services.nix", "./supervisor.nix", "./superviser.nix", "superviser.nix"),
-        ("supervisor.nix", "LimitCORE = 0;", "LimitCORE = { soft = 0; };", "not of type"),
+        ("supervisor.nix", 'LimitCORE = "0";', "LimitCORE = { soft = 0; };", "not of type"),
         ("options.nix", "type = types.package;", "type = types.pakage;", "pakage"),
         ("default.nix", "./options.nix", "", "does not exist"),
     ],
