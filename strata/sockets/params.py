@@ -29,26 +29,25 @@ def read(kind: type[P], raw: Mapping[str, Any] | None) -> P:
     raw = raw or {}
     values = {}
     for field in fields:
-        value = field.take(raw)
-        if value is not msgspec.UNSET:
+        given = raw.get(field.name)
+        value = _WRONG if given is None else field.accept(given)
+        if value is not _WRONG:
             values[field.name] = value
+        elif given is not None or field.required:
+            raise field.refusal()
     return kind(**values)
 
 
 class _Field:
+    __slots__ = ("accept", "name", "noun", "required")
+
     def __init__(self, name: str, required: bool, noun: str, accept: Callable[[Any], Any]) -> None:
         self.name, self.required, self.noun, self.accept = name, required, noun, accept
 
-    def take(self, raw: Mapping[str, Any]) -> Any:
-        given = raw.get(self.name)
-        value = _WRONG if given is None else self.accept(given)
-        if value is not _WRONG:
-            return value
-        if self.required:
-            raise InvalidArgument(f"missing {self.name} param", param=self.name, expected=self.noun)
-        if given is None:
-            return msgspec.UNSET
-        raise InvalidArgument(f"{self.name} must be {self.noun}", param=self.name, expected=self.noun)
+    def refusal(self) -> InvalidArgument:
+        """What is said of a value that was not accepted, or not there."""
+        says = f"missing {self.name} param" if self.required else f"{self.name} must be {self.noun}"
+        return InvalidArgument(says, param=self.name, expected=self.noun)
 
 
 def _text(value: Any) -> Any:
