@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from strata.errors import InvalidArgument, PermissionDenied, StrataError
-from strata.fs import beneath, kernel, listing, reading, writing
+from strata.fs import audit, beneath, kernel, listing, reading, writing
 from strata.fs.beneath import Opened, Wanted
 from strata.fs.handles import Handle
 from strata.fs.params import (
@@ -23,7 +23,7 @@ from strata.fs.params import (
     WriteParams,
 )
 from strata.fs.prefix import Place
-from strata.fs.room import Room, audit, failing
+from strata.fs.room import Room, failing
 from strata.policy.authorize import permit
 from strata.sockets.method import Call, Method
 from strata.systemd import journal
@@ -63,7 +63,7 @@ def _admit(room: Room, call: Call, place: Place, wanted: Wanted, opened: Opened)
         os.close(opened.fd)
         raise
     handle = room.handles.add(opened, place, call.claims, wanted.access)
-    audit(call, place)
+    audit.done(call, place)
     return {"handle": handle.id}
 
 
@@ -81,8 +81,9 @@ def read_file(room: Room, call: Call, params: ReadParams) -> reading.ReadResult 
         raise failing("read", handle.place)(error) from error
     if chunk is None:
         return _read_slowly(room, call, handle, params.offset, size)
-    audit(call, handle.place)
-    return reading.result(chunk, call.req_id)
+    result = reading.result(chunk, call.req_id)
+    room.reads.note(call, handle, result.bytes_read)
+    return result
 
 
 async def _read_slowly(room: Room, call: Call, handle: Handle, offset: int, size: int) -> reading.ReadResult:
@@ -96,7 +97,7 @@ async def _read_slowly(room: Room, call: Call, handle: Handle, offset: int, size
 
     result = await room.in_thread(call, work, failing("read", handle.place))
     _still_held(room, call, handle)
-    audit(call, handle.place)
+    room.reads.note(call, handle, result.bytes_read)
     return result
 
 
@@ -119,7 +120,7 @@ def write_file(room: Room, call: Call, params: WriteParams) -> Awaitable[dict[st
 
 async def _write(room: Room, call: Call, place: Place, work: functools.partial[writing.Written]) -> dict[str, int]:
     written = await room.in_thread(call, work, failing("write", place))
-    audit(call, place)
+    audit.done(call, place)
     if written.error:
         failure = failing("write", place)(written.error)
         failure.details["bytes_written"] = written.done
@@ -144,7 +145,7 @@ async def list_directory(room: Room, call: Call, params: ListParams) -> dict[str
     work = functools.partial(_list, place, params.cursor, call.req_id)
     result = await room.in_thread(call, work, failing("list", place, "directory"))
     room.trust.check(call.claims)
-    audit(call, place)
+    audit.done(call, place)
     return result
 
 
@@ -162,7 +163,7 @@ def stat_file(room: Room, call: Call, params: StatParams) -> dict[str, Any] | Aw
     """Kind, size, permissions and time of last change of the content."""
     if _one_of(params.path, params.handle) == "handle":
         handle = room.handles.bound(params.handle or "", room.allow(call))
-        audit(call, handle.place)
+        audit.done(call, handle.place)
         return _shown(kernel.statx(handle.fd, sync=False))
     place = room.place(call, params.path or "")
     try:
@@ -171,14 +172,14 @@ def stat_file(room: Room, call: Call, params: StatParams) -> dict[str, Any] | Aw
         return _stat_slowly(room, call, place)
     except OSError as error:
         raise failing("stat", place)(error) from error
-    audit(call, place)
+    audit.done(call, place)
     return _shown(found)
 
 
 async def _stat_slowly(room: Room, call: Call, place: Place) -> dict[str, Any]:
     found = await room.in_thread(call, functools.partial(beneath.status, place, False), failing("stat", place))
     room.trust.check(call.claims)
-    audit(call, place)
+    audit.done(call, place)
     return _shown(found)
 
 
@@ -198,7 +199,7 @@ def close_handle(room: Room, call: Call, params: CloseParams) -> dict[str, str]:
         raise PermissionDenied('token not valid for service "fs"', cap_id=call.claims.jti)
     handle = room.handles.bound(params.handle, call.claims)
     room.handles.close(handle)
-    audit(call, handle.place)
+    audit.done(call, handle.place)
     return {"status": "closed"}
 
 

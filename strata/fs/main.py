@@ -10,9 +10,9 @@ import sys
 from collections.abc import AsyncIterator
 
 from strata.config import Settings
-from strata.fs import handlers
+from strata.fs import audit, handlers
 from strata.fs.handles import HandleTable
-from strata.fs.room import Room, denied, sweep
+from strata.fs.room import Room, sweep
 from strata.fs.threads import Threads
 from strata.paths import Paths
 from strata.policy.feed import following
@@ -28,13 +28,13 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
     trust = Trust()
     gate = Gate(trust, settings.operators)
     async with opened_room(trust, gate, settings.fs.strict_paths) as room, following(trust, paths.socket("identity")):
-        yield Server(handlers.METHODS, room, gate, denied)
+        yield Server(handlers.METHODS, room, gate, audit.denied)
 
 
 @contextlib.asynccontextmanager
 async def opened_room(trust: Trust, gate: Gate, strict_paths: bool = False) -> AsyncIterator[Room]:
     """The room; at the end its handles are closed and its threads let go."""
-    room = Room(trust, gate.buckets, HandleTable(), Threads(), strict_paths)
+    room = Room(trust, gate.buckets, HandleTable(), Threads(), audit.ReadLog(), strict_paths)
     trust.listeners.append(room.drop_revoked)
     sweeper = asyncio.create_task(sweep(room.handles))
     try:
@@ -42,6 +42,7 @@ async def opened_room(trust: Trust, gate: Gate, strict_paths: bool = False) -> A
     finally:
         sweeper.cancel()
         room.threads.close()
+        room.reads.close()
         room.handles.close_all()
 
 

@@ -7,7 +7,6 @@ ends before that character (unless it would be empty): nothing is lost, the next
 
 from __future__ import annotations
 
-import base64
 import os
 from typing import NamedTuple
 
@@ -33,7 +32,7 @@ class Chunk(NamedTuple):
 class ReadResult(msgspec.Struct, frozen=True):
     """Result of fs.read."""
 
-    data_b64: str
+    data_b64: bytes  # msgspec writes bytes as base64, in half the time of making a string of them first
     bytes_read: int
     eof: bool
     data: str | msgspec.UnsetType = msgspec.UNSET
@@ -82,8 +81,7 @@ def result(chunk: Chunk, req_id: str) -> ReadResult:
         if cost > budget:
             cost = (len(data) + 2) // 3 * 4 + (len(msgspec.json.encode(text)) if text is not None else 0)
         if cost <= budget or not data:
-            encoded = base64.b64encode(data).decode("ascii")
-            return ReadResult(encoded, len(data), eof, msgspec.UNSET if text is None else text)
+            return ReadResult(data, len(data), eof, msgspec.UNSET if text is None else text)
         data, eof = data[: min(len(data) - 1, len(data) * max(budget, 0) // cost)], False
 
 

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from strata.errors import PermissionDenied, StrataError
+from strata.fs.audit import ReadLog
 from strata.fs.handles import HandleTable
 from strata.fs.prefix import Place
 from strata.fs.refusals import refusal
@@ -19,7 +19,6 @@ from strata.policy.capability import Claims
 from strata.policy.ratelimit import Buckets
 from strata.policy.trust import Trust
 from strata.sockets.method import Call
-from strata.systemd import journal
 
 T = TypeVar("T")
 _LONGEST_SHOWN = 4096
@@ -32,6 +31,7 @@ class Room(NamedTuple):
     buckets: Buckets
     handles: HandleTable
     threads: Threads
+    reads: ReadLog
     strict_paths: bool = False
 
     def allow(self, call: Call) -> Claims:
@@ -65,39 +65,6 @@ class Room(NamedTuple):
 def failing(verb: str, place: Place, noun: str = "file") -> Callable[[OSError], StrataError]:
     """What an OSError means to one who wanted to `verb` the place."""
     return lambda error: refusal(error, verb, place, noun)
-
-
-def audit(call: Call, place: Place) -> None:
-    """One record of what was done, written once the reply is out: the journal must not make the caller wait."""
-    asyncio.get_running_loop().call_soon(functools.partial(_send, call, place.full))
-
-
-def _send(call: Call, resource: str) -> None:
-    journal.send(call.method, f"{call.method} {resource}", resource=resource, **_who(call, call.claims.jti))
-
-
-def denied(call: Call, error: StrataError) -> None:
-    """Audit of a refused call."""
-    journal.send(
-        "auth.denied",
-        f"{call.method} refused: {error.message}",
-        priority=5,
-        resource=error.details.get("path", ""),
-        detail=error.message,
-        **_who(call, error.details.get("cap_id", "")),
-    )
-
-
-def _who(call: Call, cap_id: str) -> dict[str, Any]:
-    subject = call.claims.owner or call.claims.sub if call.claims else ""
-    return {
-        "service": "fs",
-        "action": call.method,
-        "req_id": call.req_id,
-        "cap_id": cap_id,
-        "subject": subject or f"uid:{call.peer.uid}",
-        "uid": call.peer.uid,
-    }
 
 
 async def sweep(handles: HandleTable, period: float = 5.0) -> None:

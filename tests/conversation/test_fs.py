@@ -26,9 +26,9 @@ from strata.errors import (
     StrataError,
     Unauthenticated,
 )
-from strata.fs import beneath, handlers, handles, listing, reading, writing
+from strata.fs import audit, beneath, handlers, handles, listing, reading, writing
 from strata.fs.main import opened_room
-from strata.fs.room import Room, denied
+from strata.fs.room import Room
 from strata.policy.gate import Gate
 from strata.policy.trust import Trust
 from strata.sockets import frame
@@ -89,7 +89,7 @@ def files(patch: pytest.MonkeyPatch, strict: bool = False) -> Iterator[Files]:
         gate = Gate(trust, OperatorSettings())
         async with opened_room(trust, gate, strict) as room:
             rooms.append(room)
-            yield Server(handlers.METHODS, room, gate, denied)
+            yield Server(handlers.METHODS, room, gate, audit.denied)
 
     with directory() as made, listening_journal(patch, made / "journal") as journal:
         make_tree(made / "root")
@@ -819,6 +819,30 @@ def test_083_what_is_done_is_in_the_journal(ring: Files) -> None:
         assert (record["STRATA_SUBJECT"], record["STRATA_ACTION"]) == ("capability", f"fs.{action}")
         assert token not in str(record)
     ring.journal.wait_for("fs.list", req_id="r-list", resource=str(ring.root), cap_id=claims.jti)
+
+
+def test_083_repeated_reads_are_gathered_and_every_one_is_named(ring: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "MOST_READS", 3)
+    handle = ring.open("a.txt")
+    with ring.client() as client:
+        for number in range(6):
+            client.call("fs.read", {"handle": handle}, ring.token, f"r{number}")
+    resource = str(ring.root / "a.txt")
+    ring.journal.wait_for("fs.read", req_id="r0", resource=resource)
+    ring.journal.wait_for("fs.read", req_ids="r1 r2 r3", reads="3", bytes="39", resource=resource)
+    ring.journal.wait_for("fs.read", req_ids="r4 r5", reads="2", bytes="26", resource=resource)  # a second later
+
+
+def test_083_gathered_reads_are_recorded_at_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        audit.journal, "send", lambda event, _message, **fields: sent.append({"event": event, **fields})
+    )
+    with files(monkeypatch) as ring:
+        handle = ring.open("a.txt")
+        for _ in range(3):
+            ring.do("fs.read", handle=handle)
+    assert [(record["event"], record.get("reads")) for record in sent[1:]] == [("fs.read", None), ("fs.read", 2)]
 
 
 def test_083_what_is_refused_is_in_the_journal(ring: Files) -> None:
