@@ -23,7 +23,8 @@ from strata.identity import durable
 FILE = "revocations.jsonl"
 MARGIN = 3600.0  # seconds
 PAGE = 1000  # entries: far below what a frame holds, whatever the ids
-COMPACT_EVERY = 10_000  # entries
+COMPACT_FROM = 10_000
+"""Entries below which nothing is ever dropped: a clock that is wrong for one start must not revive what was revoked."""
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +55,14 @@ class Page(NamedTuple):
 class Revocations:
     """The list and its journal. One process owns the file."""
 
-    def __init__(self, file: Path, max_ttl: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, file: Path, max_ttl: int, clock: Callable[[], float] = time.time, compact_from: int = COMPACT_FROM
+    ) -> None:
         """Open the journal, making it if there is none, and drop what can matter no more. `max_ttl` in seconds.
 
         Raises InvalidArgument for a damaged journal, ResourceExhausted or Unavailable when none can be made.
         """
-        self._file, self._max_ttl, self._clock = file, max_ttl, clock
+        self._file, self._max_ttl, self._clock, self._compact_from = file, max_ttl, clock, compact_from
         # The first revision is 1: to a verifier 0 means that it knows nothing yet, and is never worth waiting at.
         self._base, self._entries, self._size = 1, list[_Entry](), 0
         self._pending: list[_Entry] = []
@@ -102,7 +105,7 @@ class Revocations:
             with durable.told(f"make the revocation durable in {self._file} (it is in force until a restart)"):
                 await asyncio.to_thread(self._append, b"".join(map(_line, batch)))
             del self._pending[: len(batch)]
-            if len(self._entries) >= COMPACT_EVERY and len(self._entries) % COMPACT_EVERY < len(batch):
+            if len(self._entries) % self._compact_from < len(batch):
                 self._compact()
 
     def page(self, since: int) -> Page:
@@ -153,7 +156,7 @@ class Revocations:
         """Rewrite the journal without what has expired. When that fails the old one goes on, unless `required`."""
         oldest = self._clock() - self._max_ttl - MARGIN
         kept = [entry for entry in self._entries if entry.at > oldest and entry.cap_id]
-        if required or len(kept) < len(self._entries):
+        if required or (len(self._entries) >= self._compact_from and len(kept) < len(self._entries)):
             revision = self.revision if self._entries else self._base
             header = msgspec.json.encode(_Header(revision, self._max_ttl)) + b"\n"
             content = header + b"".join(map(_line, kept))

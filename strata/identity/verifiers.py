@@ -55,19 +55,24 @@ class Verifiers:
     async def confirmed(self, revision: int, patience: float = PATIENCE) -> int:
         """Wait, at most `patience` seconds, until all live verifiers have confirmed `revision`; how many have not."""
         deadline = time.monotonic() + patience
-        while (missing := self._missing(revision)) and (left := deadline - time.monotonic()) > 0:
+        self._forget_the_dead()
+        waited = set(self._seen)
+        while (waited := self._behind(waited, revision)) and (left := deadline - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._heard.wait()
-        return missing
+        return len(waited)
 
-    def _missing(self, revision: int) -> int:
+    def _behind(self, keys: set[Hashable], revision: int) -> set[Hashable]:
+        return {key for key in keys if key in self._seen and self._seen[key].acknowledged < revision}
+
+    def _forget_the_dead(self) -> None:
         oldest = time.monotonic() - LIVE
         for key in [key for key, seen in self._seen.items() if not seen.polling and seen.at < oldest]:
             del self._seen[key]
-        return sum(seen.acknowledged < revision for seen in self._seen.values())
 
     def _note(self, key: Hashable, seen: _Seen) -> None:
+        self._forget_the_dead()
         self._seen[key] = seen
         self._hear()
 

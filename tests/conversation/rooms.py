@@ -60,7 +60,7 @@ class Served:
     def client(self) -> Client:
         return Client(self.path, timeout=DEADLINE)
 
-    def call(self, method: str, token: str = "", **params: Any) -> Any:
+    def call(self, method: str, token: str = "", /, **params: Any) -> Any:
         with self.client() as client:
             return client.call(method, params, token)
 
@@ -181,7 +181,7 @@ print(sock.recv(size, socket.MSG_WAITALL).decode())
 """
 
 
-def as_stranger(path: Path, method: str, token: str = "", **params: Any) -> dict[str, Any]:
+def as_stranger(path: Path, method: str, token: str = "", /, **params: Any) -> dict[str, Any]:
     """The whole reply to a call made by uid 65534. Needs root, and says so."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to be somebody else")
