@@ -89,10 +89,14 @@ class Node:
         """The rows of supervisor.svc.list, by name."""
         return {row["name"]: row for row in self.call("supervisor.svc.list")["services"]}
 
+    def states(self) -> set[str]:
+        """The states that the core services are in now."""
+        rows = self.services()
+        return {rows[name]["state"] for name in CORE}
+
     def healthy(self) -> bool:
         """Whether all core services are Healthy and registered now."""
-        states = self.services()
-        return all(states[name]["state"] == "Healthy" for name in CORE) and self.registered() >= {"identity", "fs"}
+        return self.states() == {"Healthy"} and self.registered() >= {"identity", "fs"}
 
     def registered(self) -> set[str]:
         """The names in registry.list."""
