@@ -162,7 +162,7 @@ def _major(version: str) -> int:
 def _tell_systemd(board: Board, service: Service, before: S) -> None:
     if service.state is not before:
         states = [one.state for one in board.services.values()]
-        notify.notify(f"STATUS={states.count(S.HEALTHY)} of {len(states)} services are Healthy")
+        notify.mention(f"STATUS={states.count(S.HEALTHY)} of {len(states)} services are Healthy")
 
 
 def _denied(call: Call, error: StrataError) -> None:

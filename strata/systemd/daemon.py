@@ -60,7 +60,7 @@ async def _serve(
             notify.notify("READY=1")
             logger.info("%s is ready", name)
             await ended.wait()
-            notify.notify("STOPPING=1")
+            notify.mention("STOPPING=1")
             await server.close()
     return 0
 
@@ -108,5 +108,5 @@ async def watchdog() -> AsyncIterator[None]:
 
 async def _tick(seconds: float) -> None:
     while True:
-        notify.notify("WATCHDOG=1")
+        notify.mention("WATCHDOG=1")
         await asyncio.sleep(seconds)

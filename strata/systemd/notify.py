@@ -10,14 +10,29 @@ from collections.abc import Sequence
 
 
 def notify(*assignments: str, fds: Sequence[int] = ()) -> bool:
-    """Send `READY=1`, `STATUS=…`, `FDSTORE=1` … to the service manager; False when there is none to tell."""
+    """Send `READY=1`, `FDSTORE=1` … to the service manager, waiting for room; False when there is none to tell."""
+    return _send(assignments, fds, 0)
+
+
+def mention(*assignments: str) -> bool:
+    """Send `WATCHDOG=1`, `STATUS=…` and what else may be missed now and then; False when it could not be told.
+
+    Never waits: a manager that is not listening must not stop the event loops of all that it manages.
+    """
+    try:
+        return _send(assignments, (), socket.MSG_DONTWAIT)
+    except OSError:
+        return False
+
+
+def _send(assignments: Sequence[str], fds: Sequence[int], flags: int) -> bool:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         sock.connect("\0" + address[1:] if address.startswith("@") else address)
-        sock.sendmsg(["\n".join(assignments).encode()], rights)
+        sock.sendmsg(["\n".join(assignments).encode()], rights, flags)
     return True
 
 
