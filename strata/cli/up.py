@@ -33,6 +33,8 @@ def command(mode: Mode | None, timeout: float, as_json: bool) -> int:
     """Start Strata on this machine, wait until all is Healthy, and show it. Harmless when it runs already."""
     paths = Paths.from_env()
     started = time.monotonic()
+    if not call.answers(paths):
+        _choice(paths, mode)  # before anything is made: where nothing can run, nothing is left
     directories.make(paths)
     with directories.turn(paths):
         _bring_up(paths, mode, started + timeout)
