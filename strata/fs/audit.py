@@ -2,8 +2,8 @@
 """What fs did and refused, in the journal. Records are written once the reply is out.
 
 Reads are gathered: a record costs journald more than a read costs us, and past 10000 in 30 s it drops what comes
-(RateLimitBurst=, journald.conf(5)), which would be no audit at all. The first read of a handle is recorded at once; what
-follows within a second goes into one record that counts them and names every req_id.
+(RateLimitBurst=, journald.conf(5)), which would be no audit at all. The first read of a handle is recorded at once; those
+within the next second go into one record that counts them and names every req_id.
 """
 
 from __future__ import annotations

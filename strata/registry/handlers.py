@@ -87,18 +87,12 @@ def unregister(room: Room, call: Call, params: UnregisterParams) -> dict[str, st
 
 def resolve(room: Room, _call: Call, params: ResolveParams) -> dict[str, Any]:
     """Where a service answers. Raises NotFound."""
-    entry = room.table.get(params.service)
-    return {"endpoint": entry.endpoint, "api_v": entry.api_v, **_extras(room.table, entry)}
+    return room.table.answer(params.service)
 
 
 def list_services(room: Room, _call: Call, _params: Empty) -> dict[str, list[dict[str, Any]]]:
     """Every service whose lease has not run out, by name."""
-    table = room.table
-    rows = [
-        {"service": entry.service, "endpoint": entry.endpoint, "api_v": entry.api_v, **_extras(table, entry)}
-        for entry in table.live()
-    ]
-    return {"services": rows}
+    return {"services": [{"service": entry.service, **room.table.shown(entry)} for entry in room.table.live()]}
 
 
 def denied(call: Call, error: StrataError) -> None:
@@ -126,13 +120,6 @@ async def reap(table: Table, period: float = 1.0) -> None:
             continue
         for entry in gone:
             journal.send("svc.unregistered", f"{entry.service}: its lease ran out", resource=entry.service)
-
-
-def _extras(table: Table, entry: Entry) -> dict[str, Any]:
-    if entry.unit is None and entry.deadline is None:
-        return {}
-    extras = {"unit": entry.unit, "lease_seconds": table.remaining(entry)}
-    return {name: value for name, value in extras.items() if value is not None}
 
 
 def _name(param: str, value: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -30,7 +31,7 @@ class Table:
 
     def __init__(self, store: Store[Entry], clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._clock = store, clock
-        self._entries = {entry.service: entry for entry in store.load()}
+        self._take({entry.service: entry for entry in store.load()})
 
     def get(self, service: str) -> Entry:
         """The live entry of a service. Raises NotFound."""
@@ -38,6 +39,16 @@ class Table:
         if entry is None or (entry.deadline is not None and entry.deadline <= self._clock()):
             raise NotFound(f"service not registered: {service}", service=service)
         return entry
+
+    def answer(self, service: str) -> dict[str, Any]:
+        """What registry.resolve answers, made beforehand where no lease runs. Raises NotFound."""
+        return self._fixed.get(service) or self.shown(self.get(service))
+
+    def shown(self, entry: Entry) -> dict[str, Any]:
+        """The entry without its name; `unit` and the remaining `lease_seconds` only where there are such."""
+        if entry.deadline is None:
+            return self._fixed[entry.service]
+        return {**_answer(entry), "lease_seconds": round(max(0.0, entry.deadline - self._clock()), 3)}
 
     def live(self) -> list[Entry]:
         """Every entry whose lease has not run out, by name."""
@@ -74,14 +85,19 @@ class Table:
             self._keep(alive)
         return gone
 
-    def remaining(self, entry: Entry) -> float | None:
-        """Seconds until the entry's lease runs out; None when it never does."""
-        return None if entry.deadline is None else round(max(0.0, entry.deadline - self._clock()), 3)
-
     def deadline(self, seconds: float | None) -> float | None:
         """The moment `seconds` from now, as an Entry wants it."""
         return None if seconds is None else self._clock() + seconds
 
     def _keep(self, entries: dict[str, Entry]) -> None:
         self._store.save(tuple(entries.values()))
+        self._take(entries)
+
+    def _take(self, entries: dict[str, Entry]) -> None:
         self._entries = entries
+        self._fixed = {name: _answer(entry) for name, entry in entries.items() if entry.deadline is None}
+
+
+def _answer(entry: Entry) -> dict[str, Any]:
+    answer: dict[str, Any] = {"endpoint": entry.endpoint, "api_v": entry.api_v}
+    return answer if entry.unit is None else {**answer, "unit": entry.unit}

@@ -215,7 +215,7 @@ def test_changes_are_audited(ring: Registry) -> None:
     ring.call("registry.register", service="x", endpoint="/x")
     ring.call("registry.unregister", service="x")
     for event in ("svc.registered", "svc.unregistered"):
-        record = ring.journal.wait_for(event, service="x", endpoint="/x")
+        record = ring.journal.wait_for(event, resource="x", endpoint="/x")
         assert record["STRATA_REQ_ID"]
         assert record["STRATA_SUBJECT"].startswith("uid:")
 
