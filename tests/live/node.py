@@ -116,7 +116,7 @@ class Node:
     def settle(self) -> None:
         """Wait until all is Healthy; start what a test left stopped."""
         for name in CORE:
-            if self.services()[name]["state"] == "Stopped":
+            if self.services()[name]["state"] in ("Stopped", "Quarantined", "Declared"):
                 self.call("supervisor.svc.start", {"name": name})
         until(self.healthy, "all core services are Healthy and registered", 30.0)
 

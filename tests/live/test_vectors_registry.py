@@ -78,6 +78,7 @@ def test_020_an_empty_registry_lists_an_empty_array(tmp_path: Path) -> None:
     assert registry.returncode == 0, (tmp_path / "log").read_text()
 
 
+@pytest.mark.timeout(240)
 def test_021_the_core_services_are_registered_at_every_startup(disturbed: Node) -> None:
     """Within 2 s of startup registry.list contains identity and fs on 20 of 20 startups.
 

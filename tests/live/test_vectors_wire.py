@@ -148,7 +148,7 @@ def test_011_a_peer_that_dies_within_a_frame_disturbs_nobody(strata: Node) -> No
 
 def test_012_every_error_has_code_name_and_message(strata: Node, tree: Path) -> None:
     """Every error has code, name, message, and name matches the 8-entry table."""
-    one_call = strata.issue(path_prefix=str(tree), rate_limit="1rps").token
+    one_call = strata.issue(path_prefix=str(tree), rate_limit="0.01rps").token
     wire.result(strata.ask("fs.list", {"path": "."}, token=one_call))
     token = strata.issue(path_prefix=str(tree)).token
     seen = {
