@@ -2,7 +2,7 @@
 """What fs did and refused, in the journal. Records are written once the reply is out.
 
 Reads are gathered: a record costs journald more than a read costs us, and past 10000 in 30 s it drops what comes
-(RateLimitBurst=, journald.conf(5)), which would be no audit at all. The first read of a handle is recorded at once; those
+(RateLimitBurst=, journald.conf(5)), which would be no audit at all. A handle's first read is recorded at once; those
 within the next second go into one record that counts them and names every req_id.
 """
 
