@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
+import functools
 
 from strata.errors import StrataError
 from strata.policy.token import PublicKey
@@ -16,9 +16,7 @@ _WARNING = 4  # syslog(3)
 
 def later(event: str, call: Call, cap_id: str = "", resource: str = "") -> None:
     """Record an event once the caller's answer is on its way."""
-    loop = asyncio.get_running_loop()
-    # uvloop flushes what was written at the end of a turn, after that turn's callbacks: so, the turn after this one.
-    loop.call_soon(loop.call_soon, _send, event, call, cap_id, resource)
+    journal.later(functools.partial(_send, event, call, cap_id, resource))
 
 
 def _send(event: str, call: Call, cap_id: str, resource: str) -> None:

@@ -89,11 +89,10 @@ def names(noun: str, given: Any) -> tuple[str, ...]:
 
     Raises InvalidArgument for a list that mixes strings with something else, or has an empty one.
     """
-    if not isinstance(given, list) or not any(isinstance(name, str) and name for name in given):
-        return ()
-    if not all(isinstance(name, str) and name for name in given):
+    found = [name for name in given if isinstance(name, str) and name] if isinstance(given, list) else []
+    if found and len(found) != len(given):
         raise InvalidArgument(f"{noun} must be a list of non-empty strings", param=noun)
-    return tuple(given)
+    return tuple(found)
 
 
 def grant(service: str, actions: tuple[str, ...], rights: tuple[str, ...], limits: Constraints, exp: int) -> Grant:

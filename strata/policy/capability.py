@@ -6,6 +6,7 @@ Times are whole nanoseconds since 1970 (UTC), so that nothing is rounded between
 
 from __future__ import annotations
 
+import functools
 import json
 import posixpath
 import re
@@ -154,8 +155,13 @@ def _check(said: _Message) -> None:
 def time_text(moment: int) -> str:
     """RFC 3339 in UTC with as many of nine fractional digits as are needed."""
     seconds, fraction = divmod(moment, SECOND)
-    text = _SECONDS.format(*time.gmtime(seconds)[:6])
+    text = _seconds_text(seconds)
     return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else f"{text}Z"
+
+
+@functools.lru_cache(maxsize=64)  # the tokens of one second share theirs
+def _seconds_text(seconds: int) -> str:
+    return _SECONDS.format(*time.gmtime(seconds)[:6])
 
 
 def time_of(text: str) -> int:

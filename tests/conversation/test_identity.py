@@ -559,7 +559,7 @@ def test_a_clock_that_is_years_ahead_for_one_start_revives_nothing(made: Path) -
     asyncio.run(journal.save())
     journal.close()
     for now in (1e9, 1001.0):
-        journal = revocations.Revocations(file, 100, clock=lambda now=now: now)
+        journal = revocations.Revocations(file, 100, clock=lambda: now)  # noqa: B023
         assert journal.cap_ids() == {"x"}
         journal.close()
 
