@@ -26,7 +26,7 @@ _LONGEST_ID = 64
 
 def done(call: Call, place: Place) -> None:
     """Record what was done."""
-    asyncio.get_running_loop().call_soon(functools.partial(_send, call, place.full))
+    journal.later(functools.partial(_send, call, place.full))
 
 
 def denied(call: Call, error: StrataError) -> None:

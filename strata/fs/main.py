@@ -49,8 +49,9 @@ async def opened_room(trust: Trust, gate: Gate, strict_paths: bool = False) -> A
 def main() -> int:
     """Serve until told to stop; the exit code."""
     # Handles and connections need more than the soft limit of 1024; systemd's hard limit is 524288 (systemd.exec(5)).
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return daemon.run(compose, "fs")
 
 
