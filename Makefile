@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Strata's verbs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down test check fmt bench lock clean
+.PHONY: help up down test check fmt docs bench lock clean
 
 PYTHON := .venv/bin/python
 
@@ -31,6 +31,11 @@ fmt: ## put the source into its one format
 	@scripts/bootstrap test
 	@$(PYTHON) -m ruff check --fix --quiet .
 	@$(PYTHON) -m ruff format --quiet .
+
+docs: ## write the generated parts of docs/ and of the NixOS module anew
+	@scripts/bootstrap test
+	@$(PYTHON) docs/generate.py
+	@$(PYTHON) nixos/generate.py
 
 bench: ## measure, beside baselines in the same run
 	@scripts/bootstrap test

@@ -2,22 +2,25 @@
 """Write the parts of the documents that must not drift from the code: `python docs/generate.py [--check]`.
 
 Between `<!-- generated: NAME -->` and `<!-- end: NAME -->` stands what the function of that name returns; all around it
-is written by hand. What a method takes is read from the METHODS tables; what it answers is in methods.toml, one table
-per method, so that a new method without a description fails the test.
+is written by hand. Names, types, defaults and values are read from the code; what they mean, from the *.toml here. A
+method, key or limit that is in one place only fails the test.
 """
 
 from __future__ import annotations
 
+import importlib
+import operator
 import re
 import sys
 import tomllib
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from strata.config import Settings
 from strata.errors import ERRORS
 from strata.fs import handlers as fs
 from strata.identity import handlers as identity
@@ -25,6 +28,7 @@ from strata.registry import handlers as registry
 from strata.sockets.method import Method
 from strata.supervisor import handlers as supervisor
 from strata.types import Access
+from strata.units import contract, manifest, model
 
 HERE = Path(__file__).resolve().parent
 ROOMS: dict[str, tuple[Method, ...]] = {
@@ -60,7 +64,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def overview() -> str:
     """One line per method."""
     rows = [
-        (f"[`{method.name}`](#{_anchor(method.name)})", str(method.access), told()[method.name]["since"], _sentence(method))
+        (
+            f"[`{method.name}`](#{_anchor(method.name)})",
+            str(method.access),
+            told()[method.name]["since"],
+            _sentence(method),
+        )
         for methods in ROOMS.values()
         for method in methods
     ]
@@ -83,7 +92,11 @@ def errors() -> str:
 
 
 def _method(method: Method, about: dict[str, Any]) -> str:
-    parts = [f"#### {method.name}\n", f"{_sentence(method)}", f"Access: {_ACCESS[method.access]}. {_SINCE[about['since']]}\n"]
+    parts = [
+        f"#### {method.name}\n",
+        f"{_sentence(method)}",
+        f"Access: {_ACCESS[method.access]}. {_SINCE[about['since']]}\n",
+    ]
     if rows := list(_parameters(method, about.get("types", {}))):
         parts.append(table(("parameter", "type", "default", "meaning"), rows))
     else:
@@ -124,7 +137,98 @@ def _anchor(name: str) -> str:
     return name.lower().replace(".", "")
 
 
-GENERATORS: dict[str, Callable[[], str]] = {"overview": overview, "methods": methods, "errors": errors}
+def manifest_keys() -> str:
+    """Every key of a manifest, by section."""
+    about = tomllib.loads((HERE / "manifest.toml").read_text(encoding="utf-8"))
+    return "\n".join(
+        (f"### `[{section}]`\n\n" if section != "manifest" else "")
+        + table(("key", "value", "default", "meaning"), _keys(about[section], readers, kind))
+        for section, (readers, kind) in SECTIONS.items()
+    )
+
+
+def _keys(about: Mapping[str, Any], readers: Iterable[str], kind: type[msgspec.Struct]) -> Iterable[Sequence[str]]:
+    defaults = {field.name.removesuffix("_sec"): field for field in msgspec.structs.fields(kind)}
+    for key in readers:
+        field, (value, meaning) = defaults[key], about[key]
+        span = field.name.endswith("_sec")
+        yield f"`{key}`", value, "**required**" if field.required else _default(field, span), meaning
+
+
+def _default(field: msgspec.structs.FieldInfo, span: bool) -> str:
+    value = field.default
+    if isinstance(value, msgspec.Struct | Mapping) or value in (None, "", ()):
+        return ""
+    if field.name == "mode":
+        return f'`"{value:04o}"`'
+    return f'`"{value:g}s"`' if span else _shown(value)
+
+
+def reserved() -> str:
+    """Directives that a manifest may not write."""
+    rows = [
+        (f"`{section}`", f"`{name}`", why)
+        for section, names in contract.RESERVED.items()
+        for name, why in names.items()
+    ]
+    return table(("section", "directive", "instead"), rows)
+
+
+def settings_keys() -> str:
+    """Every key of strata.toml."""
+    about = tomllib.loads((HERE / "manifest.toml").read_text(encoding="utf-8"))["settings"]
+    rows = [
+        (f"`{key}`", *about[key][:1], _shown(default) if default else "", about[key][1])
+        for key, default in setting_defaults().items()
+    ]
+    return table(("key", "value", "default", "meaning"), rows)
+
+
+def setting_defaults() -> dict[str, Any]:
+    """Dotted key of strata.toml to its default."""
+    found = {}
+    for key, value in msgspec.structs.asdict(Settings()).items():
+        inner = msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else {"": value}
+        found |= {f"{key}.{name}".rstrip("."): default for name, default in inner.items()}
+    return found
+
+
+def limits() -> str:
+    """Every bound, its value and its tests."""
+    rows = tomllib.loads((HERE / "limits.toml").read_text(encoding="utf-8"))["limit"]
+    return table(
+        ("what", "bound", "then", "test"),
+        [(row["what"], _bound(row), row["then"], ", ".join(f"`{test}`" for test in row["tests"])) for row in rows],
+    )
+
+
+def _bound(row: Mapping[str, Any]) -> str:
+    if "text" in row:
+        return str(row["text"])
+    module, _, path = row["value"].partition(":")
+    first, _, rest = path.partition(".")
+    found = getattr(importlib.import_module(module), first)
+    if isinstance(found, type):
+        found = found()
+    found = operator.attrgetter(rest)(found) if rest else found
+    return (
+        f"{found:g} {row.get('unit', '')}".strip()
+        if isinstance(found, float)
+        else f"{found} {row.get('unit', '')}".strip()
+    )
+
+
+SECTIONS: dict[str, tuple[Iterable[str], type[msgspec.Struct]]] = {
+    "manifest": (manifest._MANIFEST, model.Manifest),
+    "socket": (manifest._SOCKET, model.Socket),
+    "health": (manifest._HEALTH, model.Health),
+    "restart": (manifest._RESTART, model.Restart),
+    "limits": (manifest._LIMITS, model.Limits),
+}
+
+GENERATORS: dict[str, Callable[[], str]] = {
+    make.__name__: make for make in (overview, methods, errors, manifest_keys, reserved, settings_keys, limits)
+}
 
 
 def generated(text: str) -> str:
