@@ -61,7 +61,7 @@ class Publication:
 
     async def _publish(self) -> None:
         result = await async_client.call(self._paths.socket(IDENTITY), "identity.keys")
-        key = next(row["key"] for row in result["keys"] if row["version"] == VERSION)
+        key = next(row["key"] for row in result["keys"] if row["version"] == VERSION and row["current"])
         write_atomically(self._paths.identity_pub, key.encode(), 0o644)
 
 

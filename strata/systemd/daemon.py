@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -21,7 +22,7 @@ from strata.errors import StrataError
 from strata.paths import Paths
 from strata.sockets import listen
 from strata.sockets.server import Server
-from strata.systemd import notify
+from strata.systemd import journal, notify
 
 logger = logging.getLogger(__name__)
 STORE_NAME = "control"
@@ -57,11 +58,14 @@ async def _serve(
         with sockets as listening:
             for sock in listening:
                 await server.listen(sock)
+            gc.collect()
+            gc.freeze()  # modules and tables live as long as the process: looking through them again finds nothing
             notify.notify("READY=1")
             logger.info("%s is ready", name)
             await ended.wait()
             notify.mention("STOPPING=1")
             await server.close()
+            journal.flush()
     return 0
 
 
