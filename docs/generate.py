@@ -186,7 +186,7 @@ def settings_keys() -> str:
 
 def setting_defaults() -> dict[str, Any]:
     """Dotted key of strata.toml to its default."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in msgspec.structs.asdict(Settings()).items():
         inner = msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else {"": value}
         found |= {f"{key}.{name}".rstrip("."): default for name, default in inner.items()}
