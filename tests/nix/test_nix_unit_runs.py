@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""The unit that the NixOS module makes, started by a real systemd; only its programs are this checkout's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import machine
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from evaluation import Nix, unit_text
+
+UNIT = "strata-supervisor.service"
+BIN = Path(sys.executable).parent
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a real systemd system manager"),
+    pytest.mark.skipif(
+        shutil.which("nix-instantiate") is None, reason="needs Nix: `apt-get install --no-install-recommends nix-bin`"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    """The unit's text, with programs that are there."""
+    directory = Path(tempfile.mkdtemp(prefix="strata-nix-"))
+    try:
+        module = '{ services.strata = { enable = true; nodeId = "nixos"; }; }'
+        unit = Nix(directory).machine_value(module, "config.systemd.services.strata-supervisor")
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", str(directory)], check=True)
+        shutil.rmtree(directory)
+    package = unit["serviceConfig"]["ExecStart"].split()[0].removesuffix("/bin/strata-python")
+    made = unit_text(unit, "Service")
+    return made.replace(f"{package}/bin/strata-python", sys.executable).replace(f"{package}/bin", str(BIN))
+
+
+def test_112_the_unit_brings_strata_up_reloads_and_takes_it_down(text: str) -> None:
+    """Its /run is a private one, so that its /run/strata is nobody else's."""
+    with machine.private() as private:
+        private.run(["sh", "-c", f"cat > /run/systemd/system/{UNIT}"], input=text)
+        try:
+            systemctl(private, "daemon-reload")
+            systemctl(private, "start", UNIT)
+            found = until_healthy(private)
+            assert (found["node_id"], found["mode"]) == ("nixos", "embedded")
+            assert private.run(["stat", "-c", "%a", "/run/strata"]).stdout == "755\n"
+            systemctl(private, "reload", UNIT)
+        finally:
+            journal = private.journal_tail()
+            systemctl(private, "stop", UNIT)
+        assert private.run(["ls", "/run/strata"]).returncode, "the sockets' directory outlived the unit"
+        left = private.run(["systemctl", "list-units", "--no-legend", "strata-fs*", "strata-identity*"]).stdout
+        assert not left, journal
+
+
+def systemctl(private: machine.Manager, *arguments: str) -> None:
+    said = private.run(["systemctl", *arguments])
+    assert said.returncode == 0, said.stderr + private.journal_tail()
+
+
+def until_healthy(private: machine.Manager, seconds: float = 30.0) -> dict[str, Any]:
+    """What `strata-ctl status` says once all is Healthy."""
+    deadline = time.monotonic() + seconds
+    while True:
+        said = private.run([str(BIN / "strata-ctl"), "status", "--json"], env={"STRATA_RUNTIME_DIR": "/run/strata"})
+        if said.returncode == 0:
+            found: dict[str, Any] = json.loads(said.stdout)
+            return found
+        assert time.monotonic() < deadline, said.stdout + said.stderr + private.journal_tail()
+        time.sleep(0.05)
