@@ -91,7 +91,8 @@ class _Reads:
         """Write the record, if there is anything to record; whether there was."""
         if self.call is None or not self.req_ids:
             return False
-        _send(self.call, self.place.full, reads=len(self.req_ids), bytes=self.bytes, req_ids=" ".join(self.req_ids))
+        more = {"reads": len(self.req_ids), "bytes": self.bytes, "req_ids": " ".join(self.req_ids)}
+        journal.later(functools.partial(_send, self.call, self.place.full, **more))  # in its turn, behind earlier ones
         self.req_ids, self.bytes = [], 0
         return True
 

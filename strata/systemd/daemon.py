@@ -65,7 +65,7 @@ async def _serve(
             await ended.wait()
             notify.mention("STOPPING=1")
             await server.close()
-            journal.flush()
+    journal.flush()
     return 0
 
 

@@ -16,23 +16,33 @@ from collections.abc import Callable
 
 SOCKET = "/run/systemd/journal/socket"
 DELAY = 0.005
-MOST_WAITING = 256
+"""Seconds between looks at what waits to be written."""
+
+MOST_WAITING = 10_000
+"""Records kept for a journald that has no room; beyond, the oldest go to the log."""
+
 log = logging.getLogger("strata.audit")
+_HEAD = "SYSLOG_IDENTIFIER=strata\n"
 _outbox: collections.deque[Callable[[], None]] = collections.deque()
+_unsent: collections.deque[bytes] = collections.deque()
+_looking: asyncio.AbstractEventLoop | None = None
 
 
 def send(event: str, message: str, priority: int = 6, **fields: object) -> None:
     """Write one record: STRATA_EVENT, MESSAGE and a STRATA_* field for each keyword (`cap_id` → STRATA_CAP_ID).
 
-    Empty fields are left out. Without a journal (run by hand) the record goes to the log instead, never nowhere.
+    Empty fields are left out. Never waits: while journald has no room, records wait here in their order. Without a
+    journal (run by hand) a record goes to the log instead, never nowhere.
     """
-    record = {"MESSAGE": message, "PRIORITY": priority, "SYSLOG_IDENTIFIER": "strata", "STRATA_EVENT": event}
-    record |= {f"STRATA_{name.upper()}": value for name, value in fields.items() if value not in ("", None)}
-    datagram = b"".join(_field(name, str(value)) for name, value in record.items())
-    try:
-        _journal().sendto(datagram, SOCKET)
-    except OSError as error:
-        log.warning("%s %s %s (journald: %s)", event, message, fields, error.strerror)
+    named = [(_name(name), value) for name, value in fields.items() if value not in ("", None)]
+    record = [("MESSAGE", message), ("PRIORITY", priority), ("STRATA_EVENT", event), *named]
+    text = "".join([f"{name}={value}\n" for name, value in record])
+    if text.count("\n") == len(record):
+        datagram = (_HEAD + text).encode("utf-8", "replace")
+    else:
+        datagram = _HEAD.encode() + b"".join([_field(name, str(value)) for name, value in record])
+    if _unsent or not _sent(datagram):
+        _hold(datagram)
 
 
 def later(write: Callable[[], None]) -> None:
@@ -42,23 +52,83 @@ def later(write: Callable[[], None]) -> None:
     good order loses none (`flush`); one that is killed loses those of the last DELAY seconds.
     """
     _outbox.append(write)
-    if len(_outbox) >= MOST_WAITING:
-        flush()
-    elif len(_outbox) == 1:
-        asyncio.get_running_loop().call_later(DELAY, flush)
+    _wake()
 
 
-def flush() -> None:
-    """Write what waits."""
-    while _outbox:
-        _outbox.popleft()()
+def flush(seconds: float = 1.0) -> None:
+    """Write what waits, waiting for journald up to `seconds` for each record; for the end of a process."""
+    _write_all()
+    _journal().settimeout(seconds)
+    try:
+        while _unsent and _sent(_unsent[0]):
+            _unsent.popleft()
+    finally:
+        _journal().setblocking(False)
+    while _unsent:
+        _log(_unsent.popleft(), "it has no room")
+
+
+def _wake() -> None:
+    """Look at what waits in a little while, on the loop that runs now; without one, at the next `flush`."""
+    global _looking
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if _looking is not loop:  # none will look, or one of a loop that has ended
+        _looking = loop
+        loop.call_later(DELAY, _look)
+
+
+def _look() -> None:
+    global _looking
+    _looking = None
+    _write_all()
+    while _unsent and _sent(_unsent[0]):
+        _unsent.popleft()
+    if _unsent:
+        _wake()
+
+
+def _write_all() -> None:
+    for _ in range(len(_outbox)):
+        try:
+            _outbox.popleft()()
+        except Exception:  # one record that cannot be written must not cost the others
+            log.exception("cannot write a record")
+
+
+def _sent(datagram: bytes) -> bool:
+    """Whether journald took it, or never will (then the log has it)."""
+    try:
+        _journal().sendto(datagram, SOCKET)
+    except (BlockingIOError, TimeoutError):
+        return False
+    except OSError as error:
+        _log(datagram, error.strerror or str(error))
+    return True
+
+
+def _hold(datagram: bytes) -> None:
+    if len(_unsent) >= MOST_WAITING:
+        _log(_unsent.popleft(), "it has no room")
+    _unsent.append(datagram)
+    _wake()
+
+
+def _log(datagram: bytes, why: str) -> None:
+    log.warning("journald: %s: %s", why, datagram.decode("utf-8", "replace").replace("\n", " "))
 
 
 def _field(name: str, value: str) -> bytes:
+    """The length-prefixed form, so that a value with line breaks can never forge a field."""
     raw = value.encode("utf-8", "replace")
-    if b"\n" in raw:  # the length-prefixed form, so that a value can never forge a field
-        return name.encode() + b"\n" + struct.pack("<Q", len(raw)) + raw + b"\n"
-    return name.encode() + b"=" + raw + b"\n"
+    return name.encode() + b"\n" + struct.pack("<Q", len(raw)) + raw + b"\n"
+
+
+@functools.cache
+def _name(keyword: str) -> str:
+    return f"STRATA_{keyword.upper()}"
 
 
 @functools.cache

@@ -87,6 +87,7 @@ def served(composer: Composer, path: Path) -> Iterator[Served]:
             started.set()
             await end.wait()
             await server.close()
+        journal.flush()
 
     def run() -> None:
         try:
