@@ -18,6 +18,7 @@
     FileDescriptorStoreMax = "16";
     RuntimeDirectoryPreserve = "restart";
     LimitCORE = "0";
+    LimitNOFILE = "4096";
     UMask = "0022";
     NoNewPrivileges = "yes";
     LockPersonality = "yes";

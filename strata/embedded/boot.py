@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from strata.embedded import cgroups, lock, mountpoints, plan, ready, record
+from strata.embedded import cgroups, lock, mountpoints, plan, ready, record, scratch
 from strata.embedded.enter import run, shell
 from strata.embedded.record import Embedded
 from strata.errors import Conflict, Unavailable
@@ -145,7 +145,10 @@ def _remove(embedded: Embedded, timeout: float) -> None:
         raise Unavailable(f"cannot stop the private systemd: processes stay in {', '.join(map(str, left))}")
     for path in _files(embedded.runtime_dir)[1:]:  # the lock file goes with the lock
         path.unlink(missing_ok=True)
-    mountpoints.give_back(plan.instances())
+    others = plan.instances()
+    mountpoints.give_back(others)
+    if not others:
+        scratch.sweep()
     _remove_made(embedded.made)
 
 

@@ -71,7 +71,7 @@ async def following(trust: Trust, socket: Path, patience: float = PATIENCE) -> A
 
 async def follow(trust: Trust, socket: Path, wait_ms: int = WAIT_MS) -> None:
     """Keep `trust` current for ever; returns only by cancellation."""
-    delay = 0.0
+    delay, away = 0.0, False
     while True:
         await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311  jitter, no secret
         delay = min(max(_FIRST_DELAY, 2 * delay), _LONGEST_DELAY)
@@ -80,9 +80,10 @@ async def follow(trust: Trust, socket: Path, wait_ms: int = WAIT_MS) -> None:
                 client = await AsyncClient.connect(socket)
                 stack.callback(client.close)
                 async for _ in _pages(trust, client, wait_ms):
-                    delay = _FIRST_DELAY
+                    delay, away = _FIRST_DELAY, False
         except StrataError as error:
-            log.info("cannot follow identity, trying again: %s", error.message)
+            log.log(logging.DEBUG if away else logging.INFO, "identity is away, trying again: %s", error.message)
+            away = True
 
 
 async def _pages(trust: Trust, client: AsyncClient, wait_ms: int) -> AsyncIterator[Page]:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+import msgspec
+
 from strata.errors import InvalidArgument, StrataError
 from strata.paths import Paths
 from strata.supervisor.service import Service
@@ -13,7 +15,7 @@ from strata.systemd.state import UnitStatus
 from strata.units import manifest as manifests
 from strata.units import properties, render
 from strata.units.context import Context
-from strata.units.model import Manifest
+from strata.units.model import Health, Manifest
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ def _ordered(given: list[Manifest], problems: list[str]) -> list[Manifest]:
 
 def _service(manifest: Manifest, context: Context) -> Service:
     texts = render.render(manifest, context)
+    manifest = msgspec.structs.replace(manifest, health=_filled(manifest, context))
     units = []
     for text in texts:
         encoded = properties.encode(text, context.systemd_version)
@@ -63,6 +66,15 @@ def _service(manifest: Manifest, context: Context) -> Service:
     gone = UnitStatus(texts[0].name)
     socket = UnitStatus(texts[1].name) if len(texts) > 1 else None
     return Service(manifest, texts, tuple(units), _digest(texts), gone, socket)
+
+
+def _filled(manifest: Manifest, context: Context) -> Health | None:
+    """The health check with the values of its placeholders: it is the supervisor that asks, not a unit."""
+    health, fill = manifest.health, render.Filler(manifest, context)
+    if health is None:
+        return None
+    command = tuple(fill(word) for word in health.command)
+    return msgspec.structs.replace(health, url=fill(health.url), target=fill(health.target), command=command)
 
 
 def _digest(texts: Iterable[render.UnitText]) -> str:

@@ -164,7 +164,7 @@ def _row(service: Service) -> dict[str, Any]:
         "pid": seen.main_pid if seen.running else 0,
         "unit": service.unit,
         "restarts": seen.restarts,
-        "since": service.since,
+        "since": seen.active_since_us / 1e6 if service.state is S.HEALTHY else service.since,
         "memory_bytes": seen.memory_bytes,
     }
     reason = service.unstartable or (why(seen) if service.state not in (S.HEALTHY, S.STOPPED) else "")

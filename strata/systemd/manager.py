@@ -145,7 +145,7 @@ class Manager:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "strata.systemd.gateway", self.address, stdin=theirs.fileno()
+                sys.executable, "-P", "-m", "strata.systemd.gateway", self.address, stdin=theirs.fileno()
             )
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._started.set()

@@ -243,3 +243,13 @@ def _works(services: Services) -> bool:
     except StrataError:
         return False
     return True
+
+
+def test_placeholders_hold_in_health_checks_too(services: Services) -> None:
+    """`${runtime_dir}` in a check means the same as in a command."""
+    services.declare(
+        "asked",
+        SLEEPER + '[health]\nkind = "exec"\ncommand = ["/usr/bin/test", "-S", "${runtime_dir}/supervisor.sock"]\n',
+    )
+
+    services.until_healthy("asked", 10)

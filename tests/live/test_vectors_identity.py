@@ -92,8 +92,8 @@ def test_029_the_public_key_is_published(strata: Node) -> None:
 def test_030_the_known_answer(strata: Node) -> None:
     """The token of section 1.8 verifies with its public key; flipping any byte of it fails.
 
-    By our reading of the format here; by the product's own verifier, letter by letter, in the pure ring. The running fs has
-    another key and refuses it.
+    By our reading of the format here; by the product's own verifier, letter by letter, in the pure ring. The running
+    fs has another key and refuses it.
     """
     key = base64.b64decode(KNOWN_KEY)
     assert tokens.signed_by(KNOWN_TOKEN, key)
