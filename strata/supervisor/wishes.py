@@ -28,6 +28,7 @@ class Wishes:
     def stop(self, name: str) -> None:
         """Record the wish. Raises when it cannot be recorded: nothing must be stopped that would come back unasked."""
         try:
+            self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
             (self._directory / name).touch()
         except OSError as error:
             kind = ResourceExhausted if error.errno in (28, 122) else Internal  # ENOSPC, EDQUOT

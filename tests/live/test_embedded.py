@@ -310,9 +310,14 @@ def _processes_in(namespace: str) -> set[int]:
     for pid in filter(str.isdigit, os.listdir("/proc")):
         # Gone meanwhile, or more privileged than we are and so none of ours.
         with contextlib.suppress(FileNotFoundError, PermissionError, ProcessLookupError):
-            if os.readlink(f"/proc/{pid}/ns/pid") == namespace:
+            if os.readlink(f"/proc/{pid}/ns/pid") == namespace and not _is_bridge(pid):
                 found.add(int(pid))
     return found
+
+
+def _is_bridge(pid: str) -> bool:
+    """Whether it is a test's own connection to the bus (Embedded.bus_address), which stays in the test's cgroup."""
+    return Path(f"/proc/{pid}/comm").read_text().startswith(("systemd-stdio-b", "nsenter"))
 
 
 # --- how it lives and ends
