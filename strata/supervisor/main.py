@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import cast, get_args
 
 from strata.config import Settings
 from strata.errors import Conflict, StrataError, Unavailable
@@ -42,7 +43,6 @@ from strata.units.context import Mode, context
 
 log = logging.getLogger(__name__)
 STOP_ATTEMPTS = 3
-CONTAINER_FILE = Path("/run/systemd/container")  # written by PID 1 from $container (systemd(1))
 
 
 class Reports:
@@ -144,12 +144,12 @@ def _own_directory(paths: Paths) -> Path:
 
 
 def _mode() -> Mode:
-    if os.geteuid() != 0:
-        return "user"
-    with contextlib.suppress(OSError):
-        if CONTAINER_FILE.read_text(encoding="ascii").strip() == "strata":
-            return "embedded"
-    return "system"
+    """The place we were rendered for (supervisor.j2); run by hand, the one whose manager we speak to."""
+    told = os.environ.get("STRATA_MODE")
+    for mode in get_args(Mode):
+        if told == mode:
+            return cast(Mode, mode)
+    return "system" if os.geteuid() == 0 else "user"
 
 
 def _major(version: str) -> int:

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""The other two places to run: below a system manager that is PID 1, and below a user's own manager.
+
+The rest of the live ring runs Strata in embedded mode where this machine's PID 1 is not systemd.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+
+import pytest
+from machine import Manager
+from node import CTL
+
+pytestmark = pytest.mark.timeout(120)
+
+# Types the two words that follow, as an operator does, on the systemd that is PID 1 here; what it prints is JSON lines.
+SYSTEM = """
+set -eu
+"$1" up >&2
+"$1" status --json
+token=$("$1" token issue --service fs --action list --path-prefix /usr --quiet)
+"$1" -token "$token" fs.list '{"path":"share"}' >&2
+"$1" down >&2
+systemctl list-units --all --no-legend --plain 'strata-*.service' 'strata-*.socket' | grep -v embedded || true
+"""
+
+# A user manager of `nobody`, in a cgroup of its own in every hierarchy that it could have one in.
+USER = """
+set -eu -o pipefail
+ctl=$1 top=$2
+mkdir -p "$top"
+chown 65534 "$top"
+chmod 700 "$top"
+for tree in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
+    [ -e "$tree/cgroup.procs" ] || continue
+    mkdir -p "$tree/strata-user-mode"
+    chown -R 65534 "$tree/strata-user-mode"
+    echo $$ > "$tree/strata-user-mode/cgroup.procs"
+done
+export XDG_RUNTIME_DIR=$top HOME=$top
+unset STRATA_RUNTIME_DIR STRATA_STATE_DIR STRATA_CONFIG_DIR
+setpriv --reuid 65534 --regid 65534 --clear-groups /usr/lib/systemd/systemd --user 2> "$top/log" &
+manager=$!
+trap 'kill $manager; wait $manager || true' EXIT
+for _ in $(seq 100); do [ -S "$top/systemd/private" ] && break; sleep 0.05; done
+as() { setpriv --reuid 65534 --regid 65534 --clear-groups "$ctl" "$@"; }
+as up >&2
+as status --json
+mkdir -p "$top/files"; echo hello > "$top/files/a.txt"; chmod -R a+rX "$top/files"
+token=$(as token issue --service fs --action open,read --path-prefix "$top/files" --quiet)
+handle=$(as -token "$token" fs.open '{"path":"a.txt"}' | sed -n 's/.*"handle": "\\(.*\\)".*/\\1/p')
+as -token "$token" fs.read "{\\"handle\\":\\"$handle\\"}" | grep -q '"data": "hello'
+as down >&2
+ls "$top/strata" >&2 || true
+"""
+
+
+def typed(manager: Manager, script: str, *arguments: str) -> list[str]:
+    """What the script printed, line by line; it must succeed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STRATA_")}
+    answer = manager.run(["bash", "-c", script, "test", str(CTL), *arguments], env=kept)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.splitlines()
+
+
+def test_system_mode_below_pid_1(manager: Manager) -> None:
+    """Root and PID 1 is systemd: `up` picks system mode, all is Healthy, `down` leaves no unit."""
+    if manager.embedded is None:
+        pytest.skip("the whole live ring runs in system mode here")
+    lines = typed(manager, SYSTEM)
+    status = json.loads("\n".join(lines))
+
+    assert status["mode"] == "system"
+    assert {row["state"] for row in status["services"]} == {"Healthy"}
+
+
+def test_user_mode_below_a_users_own_manager(manager: Manager) -> None:
+    """Not root and a user manager runs: `up` picks user mode; issuing, opening and reading work; `down` ends it all."""
+    if manager.embedded is None:
+        pytest.skip("starts a user manager in cgroups of its own, for which a private systemd is needed")
+    top = Path("/run") / f"user-{uuid.uuid4().hex[:8]}"
+    lines = typed(manager, USER, str(top))
+    status = json.loads("\n".join(lines))
+
+    assert status["mode"] == "user"
+    assert {row["state"] for row in status["services"]} == {"Healthy"}
