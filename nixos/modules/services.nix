@@ -66,6 +66,7 @@ in
         STRATA_STATE_DIR = stateDir;
         STRATA_CONFIG_DIR = "/etc/strata";
         STRATA_NODE_ID = cfg.nodeId;
+        STRATA_MODE = "system";
       };
       inherit (rendered) unitConfig;
       serviceConfig = rendered.serviceConfig // {

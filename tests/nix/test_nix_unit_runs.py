@@ -53,7 +53,7 @@ def test_112_the_unit_brings_strata_up_reloads_and_takes_it_down(text: str) -> N
             systemctl(private, "daemon-reload")
             systemctl(private, "start", UNIT)
             found = until_healthy(private)
-            assert (found["node_id"], found["mode"]) == ("nixos", "embedded")
+            assert (found["node_id"], found["mode"]) == ("nixos", "system")
             assert private.run(["stat", "-c", "%a", "/run/strata"]).stdout == "755\n"
             systemctl(private, "reload", UNIT)
         finally:

@@ -224,7 +224,7 @@ def test_a_value_that_would_start_a_line_of_its_own_is_refused(field: str) -> No
 def test_directories_with_odd_names_stay_single_words() -> None:
     unit = render.render_supervisor(changed(CONTEXT, runtime_dir='/run/a b"c\\d%n'))
     assert values(unit, "ReadWritePaths")[0][0] == '/run/a b"c\\d%n'
-    assert values(unit, "Environment")[0] == ['STRATA_RUNTIME_DIR=/run/a b"c\\d%n']
+    assert ['STRATA_RUNTIME_DIR=/run/a b"c\\d%n'] in values(unit, "Environment")
 
 
 def test_the_context_of_this_process_names_its_own_interpreter_and_code() -> None:
