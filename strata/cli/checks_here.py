@@ -27,8 +27,10 @@ def runtime_dir(paths: Paths) -> Finding:
     name, path = "runtime directory", paths.runtime_dir
     if not path.exists():
         return _creatable(name, path)
-    if reason := unsafe(path):
+    if reason := unsafe(path) or closed(path):
         return Finding(name, FAIL, reason, f"chown {os.geteuid()} {path} && chmod 0755 {path}")
+    if reason := exposed(path):
+        return Finding(name, FAIL, reason, "name another with STRATA_RUNTIME_DIR")
     if not os.access(path, os.W_OK):
         return Finding(name, FAIL, f"{path} is not writable", f"chown {os.geteuid()} {path}")
     if left := stale(paths):
@@ -39,8 +41,10 @@ def runtime_dir(paths: Paths) -> Finding:
 def state_dir(paths: Paths) -> Finding:
     """Keys live there: nobody else may write, and there must be room."""
     name, path = "state directory", paths.state_dir
-    if path.exists() and (reason := unsafe(path)):
+    if path.exists() and (reason := unsafe(path) or closed(path)):
         return Finding(name, FAIL, reason, f"chown {os.geteuid()} {path} && chmod 0755 {path}")
+    if reason := exposed(path):
+        return Finding(name, FAIL, reason, "name another with STRATA_STATE_DIR")
     there = next(parent for parent in (path, *path.parents) if parent.exists())
     if not os.access(there, os.W_OK):
         return Finding(name, FAIL, f"{there} is not writable", f"mkdir -p {path} && chown {os.geteuid()} {path}")
@@ -97,8 +101,36 @@ def unsafe(path: Path) -> str:
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
         return f"{path} is not a directory"
+    return _changed_by_others(path, found)
+
+
+def exposed(path: Path) -> str:
+    """Which directory above `path` lets another user put something else in its place, "" when none does.
+
+    A sticky one (/tmp) does not: in it nobody moves what belongs to another (inode(7)).
+    """
+    for above in dict.fromkeys((*path.parents, *path.resolve().parents)):
+        try:
+            found = above.lstat()
+        except FileNotFoundError:
+            continue  # whoever makes it will own it
+        sticky = found.st_mode & stat.S_ISVTX and found.st_uid in (0, os.geteuid())
+        if not sticky and (reason := _changed_by_others(above, found)):
+            return f"{path} cannot be kept safe: {reason}"
+    return ""
+
+
+def closed(path: Path) -> str:
+    """Why the services could not enter a directory: those of root's Strata run as users of their own (DynamicUser=)."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return "" if os.geteuid() != 0 or mode & stat.S_IXOTH else f"{path} has mode {mode:04o}: no service could enter it"
+
+
+def _changed_by_others(path: Path, found: os.stat_result) -> str:
     if found.st_uid not in (0, os.geteuid()):
         return f"{path} belongs to uid {found.st_uid}, who could replace what is in it"
+    if stat.S_ISLNK(found.st_mode):  # its mode means nothing; where it leads to is looked at as well
+        return ""
     if found.st_mode & stat.S_IWOTH:
         return f"{path} is writable by everyone"
     if found.st_mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid()):

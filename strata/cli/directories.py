@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from strata.cli.checks_here import CORE, unsafe
+from strata.cli.checks_here import CORE, closed, exposed, unsafe
 from strata.errors import Conflict, PermissionDenied, Unavailable
 from strata.paths import Paths
 
@@ -19,19 +19,33 @@ PATIENCE = 180.0
 
 
 def make(paths: Paths) -> None:
-    """Make both directories, 0755 and 0700 as their contents ask. Raises PermissionDenied for one that is not ours."""
+    """Make both directories. Raises PermissionDenied for one that is not ours, or that our services could not enter."""
     for path in (paths.runtime_dir, paths.state_dir):
         try:
-            path.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _make(path)
         except OSError as error:
             raise Unavailable(
                 f"cannot make {path}: {error.strerror}; make it yourself, or name another with STRATA_RUNTIME_DIR "
                 "and STRATA_STATE_DIR"
             ) from error
-        if reason := unsafe(path):
+        if reason := unsafe(path) or exposed(path):
             raise PermissionDenied(
-                f"cannot use {path}: {reason}; mend it with `chown` and `chmod 0755`, or name another"
+                f"cannot use {path}: {reason}; mend it with `chown` and `chmod`, or name another with "
+                "STRATA_RUNTIME_DIR and STRATA_STATE_DIR"
             )
+        if closed(path) and not os.listdir(path):
+            path.chmod(0o755)  # a directory that is given empty (mktemp -d) becomes ours
+        if reason := closed(path):
+            raise PermissionDenied(f"cannot use {path}: {reason}; `chmod 0755 {path}`, or name another")
+
+
+def _make(path: Path) -> None:
+    # A careful umask (077) would close them to the services' own users; below a user manager there are none.
+    before = os.umask(0o022 if os.geteuid() == 0 else 0o077)
+    try:
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    finally:
+        os.umask(before)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from strata.cli.checks import FAIL, OK, WARN
 from strata.errors import PermissionDenied, Unavailable
 from strata.paths import Paths
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a directory away")
+
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
@@ -66,7 +68,57 @@ def test_a_runtime_directory_that_others_may_write_is_refused(paths: Paths) -> N
         directories.make(paths)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a directory away")
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+@needs_root
+def test_whatever_the_umask_services_may_enter_what_is_made_and_only_root_may_write(paths: Paths, umask: int) -> None:
+    nested = paths._replace(runtime_dir=paths.runtime_dir / "deep" / "down")
+    before = os.umask(umask)
+    try:
+        directories.make(nested)
+    finally:
+        os.umask(before)
+    made = (nested.runtime_dir, nested.runtime_dir.parent, nested.state_dir)
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o755}
+
+
+@needs_root
+def test_an_empty_closed_directory_is_opened_and_one_in_use_is_refused(paths: Paths) -> None:
+    paths.runtime_dir.mkdir(mode=0o700)
+    directories.make(paths)
+    assert paths.runtime_dir.stat().st_mode & 0o777 == 0o755
+    (paths.runtime_dir / "mine").touch()
+    paths.runtime_dir.chmod(0o700)
+    with pytest.raises(PermissionDenied, match="mode 0700: no service could enter it; `chmod 0755"):
+        directories.make(paths)
+    assert checks_here.runtime_dir(paths).level == FAIL
+
+
+@needs_root
+def test_a_directory_below_another_users_is_refused(paths: Paths, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    (tmp_path / "link").symlink_to(theirs)
+    for above in (theirs, tmp_path / "link"):
+        with pytest.raises(PermissionDenied, match=r"run cannot be kept safe: .* belongs to uid 65534"):
+            directories.make(paths._replace(runtime_dir=above / "run"))
+        assert checks_here.runtime_dir(paths._replace(runtime_dir=above / "run")).level == FAIL
+
+
+@needs_root
+def test_a_link_of_another_user_in_a_sticky_directory_is_refused(paths: Paths, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (tmp_path / "ours").mkdir()
+    (shared / "link").symlink_to(tmp_path / "ours")
+    directories.make(paths._replace(runtime_dir=shared / "link" / "run"))
+    os.lchown(shared / "link", 65534, 65534)
+    with pytest.raises(PermissionDenied, match="link belongs to uid 65534"):
+        directories.make(paths._replace(runtime_dir=shared / "link" / "run"))
+
+
+@needs_root
 def test_a_runtime_directory_of_another_user_is_refused(paths: Paths) -> None:
     paths.runtime_dir.mkdir()
     os.chown(paths.runtime_dir, 65534, 65534)
