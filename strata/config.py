@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 
 import msgspec
@@ -68,10 +67,16 @@ def load(paths: Paths, env: Mapping[str, str] | None = None) -> Settings:
 def _read(paths: Paths) -> dict[str, object]:
     file = paths.config_dir / FILE_NAME
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"cannot read {file}: {error}") from error
+    import tomllib  # every daemon reads settings; most find no file, and need no parser in memory
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise InvalidArgument(f"cannot read {file}: {error}") from error
 
 

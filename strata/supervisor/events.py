@@ -7,6 +7,7 @@ import asyncio
 import collections
 import time
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,6 +15,17 @@ from strata.systemd import journal
 
 KEPT = 1000
 """Events a newcomer may still ask for; the journal has them all."""
+
+
+class Asker(NamedTuple):
+    """On whose behalf something is done: `uid:N` or `cap:ID`, and the request that asked for it."""
+
+    subject: str = "supervisor"
+    req_id: str = ""
+    cap_id: str = ""
+
+
+OURSELVES = Asker()
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,8 +58,9 @@ class Events:
         *,
         unit: str = "",
         restarts: int | None = None,
+        by: Asker = OURSELVES,
     ) -> None:
-        """Record one occurrence here and in the journal (STRATA_EVENT, STRATA_SERVICE and the like)."""
+        """Record one occurrence here and in the journal (STRATA_EVENT, STRATA_SERVICE, STRATA_SUBJECT and the like)."""
         self._seq += 1
         self._kept.append(Event(self._seq, time.time(), event, service, message, state, previous))
         journal.send(
@@ -57,7 +70,11 @@ class Events:
             state=state,
             previous=previous,
             unit=unit,
+            resource=unit,
             restarts=restarts,
+            subject=by.subject,
+            req_id=by.req_id,
+            cap_id=by.cap_id,
         )
         self._news.set()
         self._news = asyncio.Event()

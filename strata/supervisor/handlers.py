@@ -15,6 +15,7 @@ from strata.errors import InvalidArgument
 from strata.sockets.method import Call, Empty, Method
 from strata.supervisor.board import Board
 from strata.supervisor.converge import Converge
+from strata.supervisor.events import Asker
 from strata.supervisor.operations import DRAIN_SECONDS, Operations
 from strata.supervisor.reload import Reload
 from strata.supervisor.service import Service
@@ -84,28 +85,28 @@ def list_services(room: Room, _call: Call, _params: Empty) -> dict[str, Any]:
     return {"services": [_row(service) for service in room.board.services.values()]}
 
 
-async def start(room: Room, _call: Call, params: NameParams) -> dict[str, str]:
+async def start(room: Room, call: Call, params: NameParams) -> dict[str, str]:
     """Start a service and wait until it is Healthy."""
-    await room.operations.start(room.board.get(params.name))
+    await room.operations.start(room.board.get(params.name), _asker(call))
     return {"status": "started"}
 
 
-async def stop(room: Room, _call: Call, params: StopParams) -> dict[str, Any]:
+async def stop(room: Room, call: Call, params: StopParams) -> dict[str, Any]:
     """Stop a service and wait until no process of it is left."""
-    dependents = await room.operations.stop(room.board.get(params.name), _drain(params))
+    dependents = await room.operations.stop(room.board.get(params.name), _asker(call), _drain(params))
     return {"status": "stopped"} | ({"dependents": dependents} if dependents else {})
 
 
-async def restart(room: Room, _call: Call, params: StopParams) -> dict[str, str]:
+async def restart(room: Room, call: Call, params: StopParams) -> dict[str, str]:
     """Restart a service and wait until it is Healthy."""
-    await room.operations.restart(room.board.get(params.name), _drain(params))
+    await room.operations.restart(room.board.get(params.name), _asker(call), _drain(params))
     return {"status": "restarted"}
 
 
-async def reset(room: Room, _call: Call, params: NameParams) -> dict[str, str]:
+async def reset(room: Room, call: Call, params: NameParams) -> dict[str, str]:
     """Forget a service's failures."""
     service = room.board.get(params.name)
-    await room.operations.reset(service)
+    await room.operations.reset(service, _asker(call))
     return {"status": "reset", "state": service.state}
 
 
@@ -140,9 +141,9 @@ async def describe(room: Room, _call: Call, params: NameParams) -> dict[str, Any
     }
 
 
-async def reload(room: Room, _call: Call, params: ReloadParams) -> dict[str, Any]:
+async def reload(room: Room, call: Call, params: ReloadParams) -> dict[str, Any]:
     """Read the manifests again; show what would change, or change it."""
-    return await (room.reload.apply() if params.apply else room.reload.show())
+    return await (room.reload.apply(_asker(call)) if params.apply else room.reload.show())
 
 
 async def events(room: Room, _call: Call, params: EventsParams) -> AsyncIterator[Any]:
@@ -169,6 +170,11 @@ def _row(service: Service) -> dict[str, Any]:
     }
     reason = service.unstartable or (why(seen) if service.state not in (S.HEALTHY, S.STOPPED) else "")
     return row | ({"why": reason} if reason else {})
+
+
+def _asker(call: Call) -> Asker:
+    subject = f"cap:{call.claims.jti}" if call.claims else f"uid:{call.peer.uid}"
+    return Asker(subject, call.req_id, call.claims.jti if call.claims else "")
 
 
 def _drain(params: StopParams) -> float:

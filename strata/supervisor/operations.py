@@ -9,6 +9,7 @@ import signal
 
 from strata.errors import Conflict, InvalidArgument, NotFound, StrataError, Unavailable
 from strata.supervisor.board import Board
+from strata.supervisor.events import Asker
 from strata.supervisor.service import Service
 from strata.supervisor.states import why
 from strata.systemd.manager import Manager
@@ -26,7 +27,7 @@ class Operations:
     def __init__(self, board: Board, manager: Manager) -> None:
         self.board, self.manager = board, manager
 
-    async def start(self, service: Service) -> None:
+    async def start(self, service: Service, by: Asker) -> None:
         """Start a service that is not running, and wait until it is Healthy.
 
         Raises Conflict in a state that cannot start, Unavailable when a dependency is not Healthy or it does not
@@ -40,7 +41,7 @@ class Operations:
             self._require_dependencies(service)
             self.board.wishes.run(service.name)
             service.stop_wished = False
-            self.board.events.tell("svc.start", service.name, "asked to start", unit=service.unit)
+            self.board.events.tell("svc.start", service.name, "asked to start", unit=service.unit, by=by)
             await self._bring_up(service)
         await self._wait_healthy(service)
 
@@ -51,7 +52,7 @@ class Operations:
                 self.board.events.tell("svc.start", service.name, "starting as declared", unit=service.unit)
                 await self._bring_up(service)
 
-    async def stop(self, service: Service, drain: float = DRAIN_SECONDS) -> list[str]:
+    async def stop(self, service: Service, by: Asker, drain: float = DRAIN_SECONDS) -> list[str]:
         """Stop a service and its socket; SIGKILL to whatever is left after `drain` seconds.
 
         Returns the names of services that depend on it. Raises Conflict when it is not running.
@@ -66,20 +67,20 @@ class Operations:
                 raise Conflict(f'service "{service.name}" is not running (state={service.state})', state=service.state)
             self.board.wishes.stop(service.name)
             service.stop_wished = True
-            self.board.events.tell("svc.stop", service.name, "asked to stop", unit=service.unit)
+            self.board.events.tell("svc.stop", service.name, "asked to stop", unit=service.unit, by=by)
             await self._take_down(service, drain)
         return self.board.dependents(service.name)
 
-    async def restart(self, service: Service, drain: float = DRAIN_SECONDS) -> None:
+    async def restart(self, service: Service, by: Asker, drain: float = DRAIN_SECONDS) -> None:
         """Restart a service: its socket stays, so its clients queue. A changed declaration takes effect.
 
         A service that is not running is started.
         """
         if service.state not in (S.HEALTHY, S.STARTING):
-            await self.start(service)
+            await self.start(service, by)
             return
         async with service.turn:
-            self.board.events.tell("svc.restart", service.name, "asked to restart", unit=service.unit)
+            self.board.events.tell("svc.restart", service.name, "asked to restart", unit=service.unit, by=by)
             if service.changed:
                 await self._take_down(service, drain)
                 await self._bring_up(service)
@@ -87,12 +88,12 @@ class Operations:
                 await self._restart_unit(service, drain)
         await self._wait_healthy(service)
 
-    async def reset(self, service: Service) -> None:
+    async def reset(self, service: Service, by: Asker) -> None:
         """Forget failures, the restart count and the start-limit window; a failed service becomes Declared."""
         async with service.turn:
             await self._forget_failure(service)
             service.unstartable = ""
-            self.board.events.tell("svc.reset", service.name, "failures forgotten", unit=service.unit)
+            self.board.events.tell("svc.reset", service.name, "failures forgotten", unit=service.unit, by=by)
             await self.look(service)
 
     async def take_down(self, service: Service, drain: float = DRAIN_SECONDS) -> None:

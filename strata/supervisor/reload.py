@@ -10,6 +10,7 @@ from typing import Any
 from strata.errors import StrataError
 from strata.supervisor.board import Board
 from strata.supervisor.converge import Converge
+from strata.supervisor.events import Asker
 from strata.supervisor.operations import Operations
 from strata.supervisor.plan import Action, Seen, reload_plan
 from strata.supervisor.service import Service
@@ -37,11 +38,13 @@ class Reload:
         services, problems = self._declare()
         return _answer(self._plan(services), problems, applied=False)
 
-    async def apply(self) -> dict[str, Any]:
+    async def apply(self, by: Asker) -> dict[str, Any]:
         """Carry the plan out; steps that fail are told, and the others are taken all the same."""
         async with self._turn:
             services, self.problems = self._declare()
             plan = self._plan(services)
+            for action in plan:
+                self.board.events.tell("svc.reload", action.service, f"{action.verb}: {action.reason}", by=by)
             failed = []
             for action in plan:
                 if action.verb == "stop":
@@ -50,7 +53,7 @@ class Reload:
             for action in plan:
                 if action.verb == "restart":
                     service = self.board.get(action.service)
-                    failed += await self._try(action, self.operations.restart(service))
+                    failed += await self._try(action, self.operations.restart(service, by))
                 elif action.verb == "start":
                     self.converge.again(action.service)
             self.converge.go()

@@ -195,6 +195,15 @@ def test_a_stream_prints_each_of_its_frames(here: Here) -> None:
     assert done.returncode == 0
 
 
+@pytest.fixture
+def ctrl_c_heard() -> Iterator[None]:
+    """Whoever runs the tests in the background has them ignore it (sh(1), asynchronous lists), and children inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_heard")
 def test_ctrl_c_ends_a_waiting_call_with_130(here: Here) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(here.path / "supervisor.sock"))
