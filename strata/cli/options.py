@@ -10,9 +10,15 @@ from strata.errors import InvalidArgument, StrataError
 from strata.paths import Paths
 
 
+_FOR_EVER = 9e9  # seconds: what `infinity` exceeds and a socket's time limit can still hold
+
+
 def span(value: object) -> float:
-    """A time span such as `90`, `1h`, `1h 30min`, `500ms`, in seconds. Raises InvalidArgument."""
-    return format.span_seconds(str(value))
+    """A time span such as `90`, `1h`, `1h 30min`, `500ms`, in seconds; never none. Raises InvalidArgument."""
+    seconds = format.span_seconds(str(value))
+    if not 0 < seconds < _FOR_EVER:
+        raise InvalidArgument(f"cannot use the span {str(value)!r}: it must be more than 0 and have an end")
+    return seconds
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")

@@ -13,10 +13,14 @@ import click
 from strata.cli import call, format, options, output
 from strata.cli.group import Group
 from strata.cli.services import lines
+from strata.cli.table import printable
 from strata.errors import InvalidArgument
 from strata.paths import Paths
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+FORMATS = ("v2.public.", "v4.public.")
+"""How a token begins; a cap_id has no dots."""
 
 group = Group("token", help="Issue, inspect, attenuate and revoke capability tokens.", no_args_is_help=True)
 
@@ -68,14 +72,21 @@ def attenuate(token: str | None, token_file: str | None, quiet: bool, as_json: b
 @click.argument("token", required=False)
 @options.token_file
 @options.as_json
-def inspect(token: str | None, token_file: str | None, as_json: bool) -> None:
-    """What a token says, after its signature, lifetime and revocation were checked. TOKEN as for attenuate."""
+def inspect(token: str | None, token_file: str | None, as_json: bool) -> int:
+    """What a token says, and whether it is still good. TOKEN as for attenuate.
+
+    Exit code 0 only if it is: its signature, lifetime and revocation are checked.
+    """
     found = call.call(Paths.from_env(), "identity.introspect", {"token": options.given_token(token, token_file)})
     if as_json:
         output.document(found)
-        return
-    for line in lines(found.get("claims", found)):
+    elif found["active"]:
+        output.line("good: yes", "green")
+    else:
+        output.line(f"good: no, {printable(found['reason'])}", "red")
+    for line in () if as_json else lines(found["claims"]):
         output.line(line)
+    return 0 if found["active"] else 1
 
 
 @group.command("revoke")
@@ -85,14 +96,17 @@ def inspect(token: str | None, token_file: str | None, as_json: bool) -> None:
 def revoke(cap_id: str | None, token_file: str | None, as_json: bool) -> None:
     """Revoke a capability and all that was made from it, by its id or by the token itself (`-`: standard input)."""
     paths = Paths.from_env()
-    given = options.given_token(cap_id, token_file)
-    if given.startswith(("v2.", "v4.")):
-        given = _cap_id(call.call(paths, "identity.introspect", {"token": given}))
-    found = call.call(paths, "identity.revoke", {"cap_id": given})
+    given, token = options.given_token(cap_id, token_file), ""
+    if given.startswith(FORMATS):
+        token = given  # who holds a capability may revoke it, operator or not
+        given = call.call(paths, "identity.introspect", {"token": token})["claims"]["jti"]
+    found = call.call(paths, "identity.revoke", {"cap_id": given}, token)
     if as_json:
         output.document(found)
-    else:
-        output.line(f"revoked {given}")
+        return
+    output.line(f"revoked {given}")
+    if missing := found.get("unconfirmed"):
+        output.note(f"warning: {missing} services have not confirmed it; until they do they may accept it")
 
 
 def asked(
@@ -117,11 +131,6 @@ def asked(
 
 def _listed(values: Sequence[str]) -> list[str]:
     return [part for value in values for part in value.replace(",", " ").split()]
-
-
-def _cap_id(found: Any) -> str:
-    claims = found.get("claims", found)
-    return str(claims.get("jti") or claims.get("cap_id"))
 
 
 def _show(found: dict[str, Any], quiet: bool, as_json: bool) -> None:
