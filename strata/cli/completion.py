@@ -7,7 +7,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from strata.cli import output
-from strata.cli.dispatch import COMPLETE_VARIABLE
+from strata.cli.shell import COMPLETE_VARIABLE
 
 
 @click.command("completion")

@@ -11,15 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+from strata.cli.shell import BROKEN_PIPE, COMPLETE_VARIABLE, INTERRUPTED
 from strata.errors import StrataError
 
-COMPLETE_VARIABLE = "_STRATA_CTL_COMPLETE"
-"""Set by the shell's completion function; click then answers instead of running a command."""
-
 _VERB_FLAGS = ("-h", "--help", "--version")
-INTERRUPTED = 130
-BROKEN_PIPE = 141
-"""128 + SIGPIPE, what a shell reports for any program whose reader went away."""
 
 
 def is_raw(argv: Sequence[str]) -> bool:

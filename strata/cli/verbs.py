@@ -11,8 +11,8 @@ import click
 from click.shell_completion import shell_complete
 
 from strata import __version__
-from strata.cli.dispatch import COMPLETE_VARIABLE, INTERRUPTED
 from strata.cli.group import Group, Verb
+from strata.cli.shell import COMPLETE_VARIABLE, INTERRUPTED
 
 PROGRAM = "strata-ctl"
 

@@ -12,17 +12,37 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from strata.errors import InvalidArgument, ResourceExhausted, StrataError, Unavailable
 from strata.sockets import frame, message, peer
-from strata.sockets.method import Call
+from strata.sockets.limits import Limits
+from strata.sockets.method import Call, Method
 from strata.types import Peer
 
-if TYPE_CHECKING:
-    from strata.sockets.server import Server
-
 log = logging.getLogger(__name__)
+
+
+class Host(Protocol):
+    """The server, as one of its connections needs it."""
+
+    limits: Limits
+    methods: dict[str, Method]
+    tasks: set[asyncio.Task[None]]
+    partial_bytes: int
+    closing: bool
+
+    def admit(self, connection: Connection, ours: int) -> StrataError | None:
+        """Count a new connection, or say why its peer may not have it."""
+
+    def forget(self, connection: Connection) -> None:
+        """Count it no more."""
+
+    def answer(self, call: Call, method: Method | None, request: message.Request) -> Any:
+        """Result, awaitable or async iterator of a call. Raises StrataError."""
+
+    def failure(self, call: Call, error: Exception) -> bytes:
+        """The framed answer to a call that failed."""
 
 
 class Connection(asyncio.Protocol):
@@ -31,7 +51,7 @@ class Connection(asyncio.Protocol):
     transport: asyncio.Transport
     peer: Peer
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Host) -> None:
         self.server = server
         self.task: asyncio.Task[None] | None = None
         self.cancel_on_hangup = False
