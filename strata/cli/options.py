@@ -9,7 +9,6 @@ from strata.cli import call, format, secret
 from strata.errors import InvalidArgument, StrataError
 from strata.paths import Paths
 
-
 _FOR_EVER = 9e9  # seconds: what `infinity` exceeds and a socket's time limit can still hold
 
 
