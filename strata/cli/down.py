@@ -6,13 +6,15 @@ from __future__ import annotations
 import contextlib
 import select
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from strata.cli import directories, modes, options, output
 from strata.cli.modes import Manager
-from strata.embedded import boot
+from strata.cli.table import printable
+from strata.embedded import boot, record
 from strata.errors import NotFound, Unavailable
 from strata.paths import Paths
 from strata.units import names
@@ -38,17 +40,29 @@ def command(timeout: float) -> int:
     """Stop Strata and leave nothing behind: no process, cgroup, mount, socket or unit. Keys and settings stay."""
     paths = Paths.from_env()
     with directories.turn(paths):
+        private = record.read(paths)
         did = _stop_units(paths, time.monotonic() + timeout)
         if boot.clean(paths):
             did.append("ended the private systemd")
         left = directories.sweep(paths)
-    for deed in did:
+    for deed in did or ["nothing of Strata runs here"]:
         output.line(deed)
-    if not did:
-        output.line("nothing of Strata runs here")
+    if paths.state_dir.is_dir():
+        output.line(f"keys and revocations stay in {paths.state_dir}")
     if left:
         output.note(f"left in {paths.runtime_dir}, not Strata's own: {', '.join(left)}")
+    if private is not None and record.is_zombie(private.pid):
+        output.note(_unreaped(private.pid))
     return 0
+
+
+def _unreaped(pid: int) -> str:
+    """Who has no parent left belongs to PID 1, which alone can take it off the list (wait(2), NOTES)."""
+    init = Path("/proc/1/comm").read_text().strip()
+    return (
+        f"process {pid} has ended but is still listed as <defunct>, because PID 1 here ({printable(init)}) collects no "
+        "ended processes; a container with an init, such as `docker run --init` gives, does"
+    )
 
 
 def _stop_units(paths: Paths, deadline: float) -> list[str]:

@@ -31,15 +31,19 @@ def transcript() -> list[tuple[str, list[str]]]:
     return steps
 
 
-def typed(steps: list[tuple[str, list[str]]], directory: Path, env: dict[str, str]) -> list[list[str]]:
-    """What the commands print in one shell, one list of lines each."""
+def typed(steps: list[tuple[str, list[str]]], places: dict[str, Path], env: dict[str, str]) -> list[list[str]]:
+    """What the commands print in one shell, one list of lines each; `places`: where the README's directories lie."""
     lines = ["exec 2>&1"]
     for command, _ in steps:
         # What `make up` and `make down` run once everything is installed.
         lines += [f"echo '{MARK}'", re.sub(r"^make (up|down)$", r"strata-ctl \1", command)]
-    script = "\n".join(lines).replace("/tmp/readme", str(directory))
+    script = "\n".join(lines)
+    for shown, real in places.items():
+        script = script.replace(shown, str(real))
     said = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=False, cwd="/").stdout
-    return [part.splitlines() for part in said.replace(str(directory), "/tmp/readme").split(f"{MARK}\n")[1:]]
+    for shown, real in places.items():
+        said = said.replace(str(real), shown)
+    return [part.splitlines() for part in said.split(f"{MARK}\n")[1:]]
 
 
 def plain(line: str) -> str:
@@ -65,7 +69,7 @@ def test_the_readmes_walk_prints_what_the_readme_shows(tmp_path: Path) -> None:
             "LC_ALL": "C.UTF-8",
         } | paths.environment()
         try:
-            printed = typed(steps, tmp_path / "walk", env)
+            printed = typed(steps, {"/tmp/readme": tmp_path / "walk", "/var/lib/strata": paths.state_dir}, env)
         finally:
             subprocess.run([CTL, "down"], env=env, capture_output=True, check=False)
     assert len(printed) == len(steps)
