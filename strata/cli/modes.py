@@ -63,7 +63,7 @@ def choose(facts: Facts, wanted: Mode | None = None) -> Choice:
     if facts.user_manager:
         return Choice("user", "you are not root and your systemd --user answers")
     raise Unavailable(
-        f"cannot run here: you are not root and no systemd --user answers; {_LINGER}, or run `sudo strata-ctl up`"
+        f"cannot run here: you are not root and no systemd --user answers; {_LINGER}, or do the same as root"
     )
 
 

@@ -33,7 +33,7 @@ def test_the_machine_decides(facts: Facts, mode: str) -> None:
     ("facts", "says"),
     [
         (NOTHING, "enable-linger"),
-        (NOTHING._replace(booted=True), "sudo strata-ctl up"),
+        (NOTHING._replace(booted=True), "or do the same as root"),
         (NOTHING._replace(root=True, installed=False), "apt-get install systemd"),
     ],
 )
