@@ -12,7 +12,7 @@ from pathlib import Path
 
 from strata.config import Settings
 from strata.errors import Conflict, InvalidArgument
-from strata.identity import audit, durable, handlers, keys, revocations
+from strata.identity import durable, handlers, keys, revocations
 from strata.identity.handlers import Room
 from strata.identity.issuer import Issuer
 from strata.identity.keys import KeyStore
@@ -23,13 +23,14 @@ from strata.policy.gate import Gate
 from strata.policy.trust import Trust
 from strata.sockets.server import Server
 from strata.systemd import daemon
+from strata.systemd.audit import Denials
 
 
 @contextlib.asynccontextmanager
 async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
     """The identity service's server. Raises InvalidArgument when its state is damaged: it then must not start."""
     with _owned(state_directory(paths)) as directory, _room(directory, settings) as room:
-        yield Server(handlers.METHODS, room, room.gate, audit.denied)
+        yield Server(handlers.METHODS, room, room.gate, Denials())
 
 
 def state_directory(paths: Paths, env: Mapping[str, str] = os.environ) -> Path:

@@ -14,7 +14,7 @@ from strata.errors import InvalidArgument, NotFound, PermissionDenied, StrataErr
 from strata.registry import endpoint
 from strata.registry.table import Entry, Table
 from strata.sockets.method import Call, Empty, Method
-from strata.systemd import journal
+from strata.systemd import audit, journal
 from strata.types import Access
 
 log = logging.getLogger(__name__)
@@ -95,20 +95,6 @@ def list_services(room: Room, _call: Call, _params: Empty) -> dict[str, list[dic
     return {"services": [{"service": entry.service, **room.table.shown(entry)} for entry in room.table.live()]}
 
 
-def denied(call: Call, error: StrataError) -> None:
-    """Audit of a refused call."""
-    journal.send(
-        "auth.denied",
-        f"{call.method} refused: {error.message}",
-        priority=5,
-        method=call.method,
-        req_id=call.req_id,
-        subject=f"uid:{call.peer.uid}",
-        cap_id=error.details.get("cap_id", ""),
-        detail=error.message,
-    )
-
-
 async def reap(table: Table, period: float = 1.0) -> None:
     """Forget what has expired, for ever; it is hidden from the moment it expires, this only frees and records it."""
     while True:
@@ -167,7 +153,7 @@ def _audit(call: Call, event: str, entry: Entry) -> None:
         endpoint=entry.endpoint,
         unit=entry.unit,
         req_id=call.req_id,
-        subject=f"uid:{call.peer.uid}",
+        subject=audit.subject(call),
         cap_id=call.claims.jti if call.claims else "",
     )
 

@@ -17,6 +17,7 @@ from strata.registry import handlers, store
 from strata.registry.table import Entry, Table
 from strata.sockets.server import Server
 from strata.systemd import daemon
+from strata.systemd.audit import Denials
 
 
 @contextlib.asynccontextmanager
@@ -27,7 +28,7 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
     async with following(trust, paths.socket("identity"), patience=0.0):
         reaper = asyncio.create_task(handlers.reap(room.table))
         try:
-            yield Server(handlers.METHODS, room, Gate(trust, settings.operators), handlers.denied)
+            yield Server(handlers.METHODS, room, Gate(trust, settings.operators), Denials())
         finally:
             reaper.cancel()
 

@@ -20,6 +20,7 @@ from strata.supervisor.operations import DRAIN_SECONDS, Operations
 from strata.supervisor.reload import Reload
 from strata.supervisor.service import Service
 from strata.supervisor.states import why
+from strata.systemd import audit
 from strata.types import Access
 from strata.types import ServiceState as S
 
@@ -173,8 +174,7 @@ def _row(service: Service) -> dict[str, Any]:
 
 
 def _asker(call: Call) -> Asker:
-    subject = f"cap:{call.claims.jti}" if call.claims else f"uid:{call.peer.uid}"
-    return Asker(subject, call.req_id, call.claims.jti if call.claims else "")
+    return Asker(audit.subject(call), call.req_id, call.claims.jti if call.claims else "")
 
 
 def _drain(params: StopParams) -> float:

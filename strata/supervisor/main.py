@@ -21,7 +21,6 @@ from strata.paths import Paths
 from strata.policy.feed import following
 from strata.policy.gate import Gate
 from strata.policy.trust import Trust
-from strata.sockets.method import Call
 from strata.sockets.server import Server
 from strata.supervisor import declarations, handlers
 from strata.supervisor.board import Board
@@ -34,8 +33,9 @@ from strata.supervisor.publication import Publication
 from strata.supervisor.reload import Reload
 from strata.supervisor.service import Service
 from strata.supervisor.wishes import Wishes
-from strata.systemd import daemon, journal, notify
+from strata.systemd import daemon, notify
 from strata.systemd.address import default_address
+from strata.systemd.audit import Denials
 from strata.systemd.manager import Manager
 from strata.systemd.state import UnitStatus
 from strata.types import ServiceState as S
@@ -95,7 +95,7 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
             )
             gate = Gate(trust, settings.operators)
             async with following(trust, paths.socket("identity"), patience=0.0):
-                yield Server(handlers.METHODS, room, gate, _denied)
+                yield Server(handlers.METHODS, room, gate, Denials())
             for part in (converge, probes, leases):
                 await part.close()
             await _stop_all(board, operations)
@@ -163,18 +163,6 @@ def _tell_systemd(board: Board, service: Service, before: S) -> None:
     if service.state is not before:
         states = [one.state for one in board.services.values()]
         notify.mention(f"STATUS={states.count(S.HEALTHY)} of {len(states)} services are Healthy")
-
-
-def _denied(call: Call, error: StrataError) -> None:
-    journal.send(
-        "auth.denied",
-        f"{call.method} refused: {error.message}",
-        priority=5,
-        req_id=call.req_id,
-        subject=f"uid:{call.peer.uid}",
-        resource=call.method,
-        cap_id=error.details.get("cap_id"),
-    )
 
 
 def main() -> int:

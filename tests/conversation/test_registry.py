@@ -20,6 +20,7 @@ from strata.registry.endpoint import Tcp, Unix
 from strata.registry.store import FileStore, NoStore, Store, from_env
 from strata.registry.table import Entry, Table
 from strata.sockets.server import Server
+from strata.systemd.audit import Denials
 
 ISSUER = Issuer()
 
@@ -49,7 +50,7 @@ def registry(patch: pytest.MonkeyPatch, store: Store[Entry] | None = None) -> It
         trust = Trust()
         trust.set_keys([ISSUER.public])
         room = handlers.Room(Table(store or NoStore(), clock))
-        yield Server(handlers.METHODS, room, Gate(trust, OperatorSettings()), handlers.denied)
+        yield Server(handlers.METHODS, room, Gate(trust, OperatorSettings()), Denials())
 
     with directory() as made, listening_journal(patch, made / "journal") as journal:  # noqa: SIM117
         with served(compose, made / "registry.sock") as up:
@@ -116,7 +117,7 @@ def test_023_a_stranger_reads_but_does_not_write(ring: Registry) -> None:
         assert (reply["ok"], reply["error"]["code"]) == (False, 2)
     assert as_stranger(ring.path, "registry.resolve", service="identity")["result"]["endpoint"] == "/right"
     assert as_stranger(ring.path, "registry.list")["ok"]
-    assert ring.journal.wait_for("auth.denied", method="registry.register")["STRATA_SUBJECT"] == "uid:65534"
+    assert ring.journal.wait_for("auth.denied", action="registry.register")["STRATA_SUBJECT"] == "uid:65534"
 
 
 def test_a_token_with_the_right_registers_but_takes_over_nothing(ring: Registry) -> None:
