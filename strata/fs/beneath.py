@@ -29,11 +29,12 @@ CREATED_MODE = 0o644
 
 
 class Opened(NamedTuple):
-    """A descriptor that the caller must close. `in_memory`: reading it never waits."""
+    """A descriptor that the caller must close. `in_memory`: reading it never waits; `local`: closing it does not."""
 
     fd: int
     is_dir: bool
-    in_memory: bool
+    in_memory: bool = False
+    local: bool = False
 
 
 class Wanted(NamedTuple):
@@ -108,7 +109,7 @@ def _reopen(fd: int, found: Stat, place: Place, wanted: Wanted) -> Opened:
     real = os.open(f"/proc/self/fd/{fd}", wanted.access | _REAL)
     if wanted.truncate:
         _truncate(real)
-    return Opened(real, is_dir, system in filesystems.MEMORY)
+    return Opened(real, is_dir, system in filesystems.MEMORY, system in filesystems.LOCAL)
 
 
 def _take_or_create(place: Place, wanted: Wanted) -> Opened:
@@ -123,7 +124,8 @@ def _take_or_create(place: Place, wanted: Wanted) -> Opened:
             fd = _resolve(place, os.O_CREAT | os.O_EXCL | wanted.access | os.O_NOCTTY, CREATED_MODE)
         except FileExistsError:
             continue  # made by another between our two looks
-        return Opened(fd, False, kernel.filesystem(fd) in filesystems.MEMORY)
+        system = kernel.filesystem(fd)
+        return Opened(fd, False, system in filesystems.MEMORY, system in filesystems.LOCAL)
     raise FileExistsError(errno.EEXIST, "a link that leads nowhere, or it keeps appearing and vanishing")
 
 

@@ -52,15 +52,21 @@ def open_file(room: Room, call: Call, params: OpenParams) -> dict[str, str] | Aw
 
 
 async def _open_slowly(room: Room, call: Call, place: Place, wanted: Wanted) -> dict[str, str]:
-    opened = await room.in_thread(call, functools.partial(beneath.take, place, wanted), failing("open", place))
+    opened = await room.in_thread(call, functools.partial(_take, room, call, place, wanted), failing("open", place))
     return _admit(room, call, place, wanted, opened)
+
+
+def _take(room: Room, call: Call, place: Place, wanted: Wanted) -> Opened:
+    """In a thread: until it was its turn the capability may have been revoked, and opening may make or empty a file."""
+    room.trust.check(call.claims)
+    return beneath.take(place, wanted)
 
 
 def _admit(room: Room, call: Call, place: Place, wanted: Wanted, opened: Opened) -> dict[str, str]:
     try:
         room.trust.check(call.claims)  # it may have been revoked while the disk was busy
     except StrataError:
-        os.close(opened.fd)
+        room.handles.refuse(opened, call.claims)
         raise
     handle = room.handles.add(opened, place, call.claims, wanted.access)
     audit.done(call, place)
@@ -72,11 +78,11 @@ def read_file(room: Room, call: Call, params: ReadParams) -> reading.ReadResult 
     handle = room.handles.bound(params.handle, room.allow(call))
     size = _size(params.size)
     _check_offset(params.offset)
-    if handle.is_dir or handle.access == os.O_WRONLY:
-        why = "it is a directory; use fs.list" if handle.is_dir else "it was opened for writing only"
+    if handle.opened.is_dir or handle.access == os.O_WRONLY:
+        why = "it is a directory; use fs.list" if handle.opened.is_dir else "it was opened for writing only"
         raise InvalidArgument(f"cannot read {handle.id}: {why}")
     try:
-        chunk = reading.at_once(handle.fd, handle.in_memory, params.offset, size)
+        chunk = reading.at_once(handle.fd, handle.opened.in_memory, params.offset, size)
     except OSError as error:
         raise failing("read", handle.place)(error) from error
     if chunk is None:
@@ -107,15 +113,14 @@ def write_file(room: Room, call: Call, params: WriteParams) -> Awaitable[dict[st
     _check_offset(params.offset)
     if _one_of(params.path, params.handle) == "path":
         place = room.place(call, params.path or "")
-        wanted = Wanted(os.O_WRONLY, params.create)
-        return _write(room, call, place, functools.partial(_write_path, place, wanted, params, data))
+        return _write(room, call, place, functools.partial(_write_path, room, call, place, params, data))
     if params.create:
         raise InvalidArgument("create needs a path: the file of a handle is there already", param="create")
     handle = room.handles.bound(params.handle or "", room.allow(call))
     if handle.access == os.O_RDONLY:
         raise PermissionDenied(f"cannot write {handle.id}: it was opened for reading only", cap_id=call.claims.jti)
-    own = Opened(os.dup(handle.fd), False, False)
-    return _write(room, call, handle.place, functools.partial(_write_and_close, own, params, data))
+    own = os.dup(handle.fd)
+    return _write(room, call, handle.place, functools.partial(_write_and_close, room, call, own, params, data))
 
 
 async def _write(room: Room, call: Call, place: Place, work: functools.partial[writing.Written]) -> dict[str, int]:
@@ -128,15 +133,17 @@ async def _write(room: Room, call: Call, place: Place, work: functools.partial[w
     return {"bytes_written": written.done}
 
 
-def _write_path(place: Place, wanted: Wanted, params: WriteParams, data: bytes) -> writing.Written:
-    return _write_and_close(beneath.take(place, wanted), params, data)
+def _write_path(room: Room, call: Call, place: Place, params: WriteParams, data: bytes) -> writing.Written:
+    opened = _take(room, call, place, Wanted(os.O_WRONLY, params.create))
+    return _write_and_close(room, call, opened.fd, params, data)
 
 
-def _write_and_close(opened: Opened, params: WriteParams, data: bytes) -> writing.Written:
+def _write_and_close(room: Room, call: Call, fd: int, params: WriteParams, data: bytes) -> writing.Written:
     try:
-        return writing.write(opened.fd, params.offset, data, params.truncate)
+        room.trust.check(call.claims)  # as in _take
+        return writing.write(fd, params.offset, data, params.truncate)
     finally:
-        os.close(opened.fd)
+        os.close(fd)
 
 
 async def list_directory(room: Room, call: Call, params: ListParams) -> dict[str, Any]:

@@ -34,7 +34,8 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
 @contextlib.asynccontextmanager
 async def opened_room(trust: Trust, gate: Gate, strict_paths: bool = False) -> AsyncIterator[Room]:
     """The room; at the end its handles are closed and its threads let go."""
-    room = Room(trust, gate.buckets, HandleTable(), Threads(), audit.ReadLog(), strict_paths)
+    threads = Threads()
+    room = Room(trust, gate.buckets, HandleTable(threads), threads, audit.ReadLog(), strict_paths)
     trust.listeners.append(room.drop_revoked)
     sweeper = asyncio.create_task(sweep(room.handles))
     try:

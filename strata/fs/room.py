@@ -57,7 +57,7 @@ class Room(NamedTuple):
     async def in_thread(self, call: Call, work: Callable[[], T], failed: Callable[[OSError], StrataError]) -> T:
         """Run what may wait for a disk. Raises what `failed` makes of an OSError."""
         try:
-            return await self.threads.run(call.claims.jti, work)
+            return await self.threads.run(call.claims.family, work)
         except OSError as error:
             raise failed(error) from error
 

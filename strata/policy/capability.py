@@ -63,6 +63,12 @@ class Claims(msgspec.Struct, frozen=True):
     nbf: int = 0
     sub: str = SUBJECT
 
+    @property
+    def family(self) -> str:
+        """cap_id of the outermost ancestor, its own if it has none. Shares are counted by it where attenuating, which
+        any holder may do as often as he likes, would otherwise multiply them."""
+        return self.parents[0] if self.parents else self.jti
+
 
 class _Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """The JSON of a token; the order of the fields is the reference's, ours follow behind."""

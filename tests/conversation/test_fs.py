@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from strata.errors import (
 from strata.fs import audit, beneath, handlers, handles, listing, reading, writing
 from strata.fs.main import opened_room
 from strata.fs.room import Room
+from strata.fs.threads import PER_FAMILY
 from strata.policy.gate import Gate
 from strata.policy.trust import Trust
 from strata.sockets import frame
@@ -104,6 +105,14 @@ def files(patch: pytest.MonkeyPatch, strict: bool = False) -> Iterator[Files]:
 def ring(monkeypatch: pytest.MonkeyPatch) -> Iterator[Files]:
     with files(monkeypatch) as up:
         yield up
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for a condition, at most DEADLINE seconds."""
+    end = time.monotonic() + DEADLINE
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def descriptors(below: Path) -> list[str]:
@@ -748,30 +757,104 @@ def test_a_revocation_while_the_disk_is_busy_gives_nothing_out(ring: Files, monk
     assert not descriptors(ring.root)
 
 
-def test_a_hung_disk_stops_neither_others_nor_the_loop(ring: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    go, hung = threading.Event(), threading.Semaphore(0)
-    real = listing.page
+class Hung:
+    """Listings that hang until `go` is set; `started` counts those that do."""
 
-    def page(*args: Any) -> Any:
-        hung.release()
-        assert go.wait(DEADLINE)
-        return real(*args)
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.go, self.started = threading.Event(), threading.Semaphore(0)
+        real = listing.page
 
-    monkeypatch.setattr(listing, "page", page)
-    clients = [ring.client() for _ in range(12)]
+        def page(*args: Any) -> Any:
+            self.started.release()
+            assert self.go.wait(DEADLINE)
+            return real(*args)
+
+        patch.setattr(listing, "page", page)
+
+
+@contextlib.contextmanager
+def hung_listings(ring: Files, patch: pytest.MonkeyPatch, tokens: list[str]) -> Iterator[Hung]:
+    """As many threads as one family may have are stuck, and its further calls wait for their turn."""
+    hung = Hung(patch)
+    clients = [ring.client() for _ in tokens]
     try:
-        for client in clients:
-            client._send("fs.list", {"path": "."}, ring.token, "")
-        for _ in range(8):  # the share of one capability
-            assert hung.acquire(timeout=DEADLINE)
-        other = ISSUER.token(*WRITING, prefix=str(ring.root))
-        ring.call("fs.write", other, path="new", data="x", create=True)
-        go.set()
+        for client, token in zip(clients, tokens, strict=True):
+            client._send("fs.list", {"path": "."}, token, "")
+        for _ in range(PER_FAMILY):
+            assert hung.started.acquire(timeout=DEADLINE)
+        yield hung
+        hung.go.set()
         assert all(client._receive()["ok"] for client in clients)
     finally:
-        go.set()
+        hung.go.set()
         for client in clients:
             client.close()
+
+
+@pytest.mark.parametrize("children", [False, True])
+def test_a_hung_disk_stops_neither_others_nor_the_loop(
+    ring: Files, monkeypatch: pytest.MonkeyPatch, children: bool
+) -> None:
+    """Nor do the children of one capability, which its holder can have as many of as he likes."""
+    tokens = [ring.token] * 12
+    if children:
+        tokens = [ISSUER.token(*RIGHTS, prefix=str(ring.root), parents=("top", f"child{n}")) for n in range(40)]
+    with hung_listings(ring, monkeypatch, tokens):
+        other = ISSUER.token(*WRITING, prefix=str(ring.root))
+        ring.call("fs.write", other, path="new", data="x", create=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("fs.write", {"path": "a.txt", "data": "x"}),
+        ("fs.write", {"data": "x"}),
+        ("fs.write", {"path": "made", "data": "x", "create": True}),
+        ("fs.open", {"path": "a.txt", "mode": "rw", "truncate": True}),
+    ],
+)
+def test_a_change_that_waits_for_its_turn_is_not_made_after_a_revocation(
+    ring: Files, monkeypatch: pytest.MonkeyPatch, method: str, params: dict[str, Any]
+) -> None:
+    claims = ISSUER.claims(*WRITING, prefix=str(ring.root), parents=("top",))
+    token = ISSUER.sign(claims)
+    if "path" not in params:
+        params = params | {"handle": ring.call("fs.open", token, path="a.txt", mode="rw")["handle"]}
+    sibling = ISSUER.token(*RIGHTS, prefix=str(ring.root), parents=("top",))
+    with hung_listings(ring, monkeypatch, [sibling] * PER_FAMILY) as hung, ring.client() as client:
+        client._send(method, params, token, "")
+        until(lambda: len(ring.room.threads._turns["top"][1]) == PER_FAMILY + 1)  # it waits for its turn
+        ring.inside(lambda: ring.room.trust.revoke([claims.jti]))
+        hung.go.set()
+        assert client._receive()["error"]["message"] == "capability revoked"
+    assert (ring.root / "a.txt").read_text() == "hello strata\n"
+    assert not (ring.root / "made").exists()
+    assert not descriptors(ring.root)
+
+
+def test_a_file_system_that_hangs_on_close_holds_up_nobody_else(ring: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    go, real = threading.Event(), handles._close
+    monkeypatch.setattr(beneath.filesystems, "LOCAL", frozenset())
+    monkeypatch.setattr(handles, "PER_CAPABILITY", 1)
+    monkeypatch.setattr(handles, "_close", lambda fd: real(fd) if go.wait(DEADLINE) else None)
+    try:
+        ring.do("fs.close", handle=ring.open("a.txt"))
+        with pytest.raises(ResourceExhausted, match="1 handles open"):  # it counts until it is closed
+            ring.open("a.txt")
+        other = ISSUER.token(*RIGHTS, prefix=str(ring.root))
+        ring.open("a.txt", other)
+    finally:
+        go.set()
+    until(lambda: ring.room.handles._open[handles._ALL] == 1)
+    handle = ring.open("a.txt")
+    ring.do("fs.close", handle=handle)
+    ring.inside(lambda: ring.room.handles.close_all())
+    until(lambda: not descriptors(ring.root))
+
+
+def test_an_error_on_close_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    handles._close(1_000_000)
+    assert "what was written to it may be lost: Bad file descriptor" in caplog.text
 
 
 def test_expired_and_idle_handles_are_closed(ring: Files) -> None:
@@ -799,6 +882,18 @@ def test_the_number_of_handles_is_bounded(ring: Files, monkeypatch: pytest.Monke
         ring.open("a.txt", tokens[2])
     ring.call("fs.close", tokens[0], handle=mine[0])
     ring.open("a.txt", tokens[2])
+
+
+def test_attenuating_does_not_multiply_the_handles(ring: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handles, "PER_FAMILY", 3)
+    parent = ISSUER.claims(*RIGHTS, prefix=str(ring.root))
+    line = [ISSUER.token(*RIGHTS, prefix=str(ring.root), parents=(parent.jti, f"child{n}")) for n in range(3)]
+    opened = [ring.open("a.txt", token) for token in [ISSUER.sign(parent), *line[:2]]]
+    with pytest.raises(ResourceExhausted, match="the capability and its relatives have 3 handles open"):
+        ring.open("a.txt", line[2])
+    ring.open("a.txt", ISSUER.token(*RIGHTS, prefix=str(ring.root)))
+    ring.call("fs.close", line[0], handle=opened[1])
+    ring.open("a.txt", line[2])
 
 
 # --- audit
