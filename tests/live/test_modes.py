@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+import machine
 import pytest
 from machine import Manager
 from node import CTL
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(120)
 
 # Types the two words that follow, as an operator does, on the systemd that is PID 1 here; what it prints is JSON lines.
@@ -28,13 +31,25 @@ token=$("$1" token issue --service fs --action list --path-prefix /usr --quiet)
 systemctl list-units --all --no-legend --plain 'strata-*.service' 'strata-*.socket' | grep -v embedded || true
 """
 
-# A user manager of `nobody`, in a cgroup of its own in every hierarchy that it could have one in.
+# A user manager of `nobody`, in a cgroup of its own in every hierarchy that it could have one in. Whoever runs Strata
+# in user mode can read the code that it runs: where this checkout is hidden, by root's home say, it is shown in a mount
+# namespace of the test's own.
 USER = """
 set -eu -o pipefail
-ctl=$1 top=$2
+umask 022
+ctl=$1 top=$2 checkout=$3 closed=$4
 mkdir -p "$top"
 chown 65534 "$top"
 chmod 700 "$top"
+if [ -n "$closed" ]; then
+    mkdir "$top/checkout"
+    mount --bind "$checkout" "$top/checkout"
+    mount -t tmpfs -o mode=0755 tmpfs "$closed"
+    for part in .venv strata; do
+        mkdir -p "$checkout/$part"
+        mount --bind "$top/checkout/$part" "$checkout/$part"
+    done
+fi
 for tree in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
     [ -e "$tree/cgroup.procs" ] || continue
     mkdir -p "$tree/strata-user-mode"
@@ -59,31 +74,42 @@ ls "$top/strata" >&2 || true
 """
 
 
+@pytest.fixture
+def unused() -> Iterator[Manager]:
+    """A private systemd on which no other test runs Strata."""
+    if machine.is_systemd() or os.geteuid() != 0:
+        pytest.skip("needs a systemd of its own, which root can boot where PID 1 is not one")
+    with machine.private() as found:
+        yield found
+
+
 def typed(manager: Manager, script: str, *arguments: str) -> list[str]:
     """What the script printed, line by line; it must succeed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STRATA_")}
-    answer = manager.run(["bash", "-c", script, "test", str(CTL), *arguments], env=kept)
+    argv = ["unshare", "--mount", "bash", "-c", script, "test", str(CTL), *arguments]
+    answer = manager.run(argv, env=kept)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout.splitlines()
 
 
-def test_system_mode_below_pid_1(manager: Manager) -> None:
+def closed(path: Path) -> str:
+    """The outermost directory above `path` that others may not enter; "" where there is none."""
+    return next((str(above) for above in reversed(path.parents) if above.stat().st_mode & 0o005 != 0o005), "")
+
+
+def test_system_mode_below_pid_1(unused: Manager) -> None:
     """Root and PID 1 is systemd: `up` picks system mode, all is Healthy, `down` leaves no unit."""
-    if manager.embedded is None:
-        pytest.skip("the whole live ring runs in system mode here")
-    lines = typed(manager, SYSTEM)
+    lines = typed(unused, SYSTEM)
     status = json.loads("\n".join(lines))
 
     assert status["mode"] == "system"
     assert {row["state"] for row in status["services"]} == {"Healthy"}
 
 
-def test_user_mode_below_a_users_own_manager(manager: Manager) -> None:
+def test_user_mode_below_a_users_own_manager(unused: Manager) -> None:
     """Not root and a user manager runs: `up` picks user mode; issuing, opening and reading work; `down` ends it all."""
-    if manager.embedded is None:
-        pytest.skip("starts a user manager in cgroups of its own, for which a private systemd is needed")
     top = Path("/run") / f"user-{uuid.uuid4().hex[:8]}"
-    lines = typed(manager, USER, str(top))
+    lines = typed(unused, USER, str(top), str(CHECKOUT), closed(CTL))
     status = json.loads("\n".join(lines))
 
     assert status["mode"] == "user"
