@@ -83,17 +83,6 @@ def unused() -> Iterator[Manager]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[Manager]:
-    """A private systemd on which no other Strata runs: below it this is a machine of its own."""
-    if machine.is_systemd():
-        pytest.skip("the whole live ring runs in system mode here")
-    if os.geteuid() != 0:
-        pytest.skip("needs root, for a private systemd")
-    with machine.private() as found:
-        yield found
-
-
 def typed(manager: Manager, script: str, *arguments: str) -> list[str]:
     """What the script printed, line by line; it must succeed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STRATA_")}
