@@ -28,7 +28,8 @@ def told(doing: str) -> Iterator[None]:
 def replace(file: Path, content: bytes) -> None:
     """Write `content` (mode 0600) in place of `file`, atomically and durably. Raises OSError; then nothing changed."""
     temporary = file.with_name(f".{file.name}.new")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    temporary.unlink(missing_ok=True)  # one that was left behind would keep its mode
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as out:
             out.write(content)

@@ -79,12 +79,12 @@ def attenuate(room: Room, call: Call, params: p.AttenuateParams) -> dict[str, An
 async def revoke(room: Room, call: Call, params: p.RevokeParams) -> dict[str, Any]:
     """Refuse a capability and its descendants everywhere; returns when every live verifier does.
 
-    Raises Unauthenticated, PermissionDenied, InvalidArgument; ResourceExhausted when it is in force but not durable.
+    Raises Unauthenticated, PermissionDenied, InvalidArgument; ResourceExhausted when it is in force but not durable, or
+    when holders have revoked too much of one family.
     """
     if len(params.cap_id) > LONGEST_ID:
         raise InvalidArgument(f"cap_id must have at most {LONGEST_ID} characters", param="cap_id")
-    _check_may_revoke(room, call, params)
-    revision = room.revocations.add(params.cap_id)
+    revision = room.revocations.add(params.cap_id, _revoking_family(room, call, params))
     room.trust.revoke((params.cap_id,))
     room.verifiers.tell()
     audit.later("cap.revoked", call, params.cap_id)
@@ -151,15 +151,16 @@ async def _news(room: Room, params: p.RevocationsParams) -> dict[str, Any]:
     }
 
 
-def _check_may_revoke(room: Room, call: Call, params: p.RevokeParams) -> None:
+def _revoking_family(room: Room, call: Call, params: p.RevokeParams) -> str:
+    """The family of the holder who may revoke this, "" for an operator. Raises Unauthenticated, PermissionDenied."""
     if room.gate.is_operator(call.peer):
-        return
+        return ""
     if not call.token:
         raise Unauthenticated("token required")
     holder = room.trust.verify(call.token)
     of = room.trust.read(params.token) if params.token else None
     if issuer.may_revoke(holder, params.cap_id, of):
-        return
+        return holder.family
     try:
         authorize(holder, call.method, buckets=room.gate.buckets)
     except PermissionDenied as error:
@@ -167,6 +168,7 @@ def _check_may_revoke(room: Room, call: Call, params: p.RevokeParams) -> None:
             "cannot revoke: the token is neither this capability nor its ancestor, and lacks the right identity.revoke",
             cap_id=holder.jti,
         ) from error
+    return ""
 
 
 def _subset(noun: str, given: Any) -> tuple[str, ...] | None:

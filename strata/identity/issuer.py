@@ -85,14 +85,14 @@ def version(given: str) -> str:
 
 
 def names(noun: str, given: Any) -> tuple[str, ...]:
-    """A list of action or right names; what is no list with any string in it counts as absent (spec 1.7).
+    """A list of action or right names, each once; what is no list with any string in it counts as absent (spec 1.7).
 
     Raises InvalidArgument for a list that mixes strings with something else, or has an empty one.
     """
     found = [name for name in given if isinstance(name, str) and name] if isinstance(given, list) else []
     if found and len(found) != len(given):
         raise InvalidArgument(f"{noun} must be a list of non-empty strings", param=noun)
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def grant(service: str, actions: tuple[str, ...], rights: tuple[str, ...], limits: Constraints, exp: int) -> Grant:

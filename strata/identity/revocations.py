@@ -8,6 +8,7 @@ it can concern has expired: `at` plus the longest ttl that was ever allowed here
 from __future__ import annotations
 
 import asyncio
+import collections
 import logging
 import os
 import time
@@ -17,12 +18,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from strata.errors import InvalidArgument
+from strata.errors import InvalidArgument, ResourceExhausted
 from strata.identity import durable
 
 FILE = "revocations.jsonl"
 MARGIN = 3600.0  # seconds
 PAGE = 1000  # entries: far below what a frame holds, whatever the ids
+MOST_PER_FAMILY = 10_000
+"""Entries that holders, who can attenuate without end, may make of one family; what is revoked must be remembered."""
 COMPACT_FROM = 10_000
 """Entries below which nothing is ever dropped: a clock that is wrong for one start must not revive what was revoked."""
 
@@ -36,11 +39,12 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_ttl: int
 
 
-class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`cap_id` is "" where only the keys changed."""
+class _Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """`cap_id` is "" where only the keys changed; `family` is "" where an operator revoked."""
 
     cap_id: str
     at: float
+    family: str = ""
 
 
 class Page(NamedTuple):
@@ -66,6 +70,7 @@ class Revocations:
         # The first revision is 1: to a verifier 0 means that it knows nothing yet, and is never worth waiting at.
         self._base, self._entries, self._size = 1, list[_Entry](), 0
         self._pending: list[_Entry] = []
+        self._per_family: collections.Counter[str] = collections.Counter()
         self._turn = asyncio.Lock()
         self._fd = -1
         self.existed = file.exists()
@@ -73,6 +78,7 @@ class Revocations:
             self._load()
         self._compact(required=not self.existed)
         self._known = {entry.cap_id for entry in self._entries}
+        self._per_family = _by_family(self._entries)
 
     @property
     def revision(self) -> int:
@@ -83,11 +89,21 @@ class Revocations:
         """All that is revoked."""
         return self._known - {""}
 
-    def add(self, cap_id: str) -> int:
-        """Revoke in memory; `save` makes it last. Returns the revision that has it ("" marks a change of keys)."""
+    def add(self, cap_id: str, family: str = "") -> int:
+        """Revoke in memory; `save` makes it last. Returns the revision that has it ("" marks a change of keys).
+
+        `family` is that of the holder who revokes, "" for an operator. Raises ResourceExhausted when holders have
+        revoked too many of one family; the outermost ancestor itself can always be.
+        """
         if cap_id in self._known and cap_id:
             return self.revision
-        entry = _Entry(cap_id, self._clock())
+        if self._per_family[family] >= MOST_PER_FAMILY and cap_id != family:
+            raise ResourceExhausted(
+                f"cannot revoke: {MOST_PER_FAMILY} descendants of {family} are revoked already; revoke that one"
+            )
+        if family:
+            self._per_family[family] += 1
+        entry = _Entry(cap_id, self._clock(), family)
         self._entries.append(entry)
         self._pending.append(entry)
         self._known.add(cap_id)
@@ -169,10 +185,15 @@ class Revocations:
                 log.warning("cannot compact %s: %s", self._file, error)
             else:
                 self._base, self._entries, self._size = revision, kept, len(content)
+                self._per_family = _by_family(kept)
                 self.close()
         if self._fd < 0:
             with durable.told(f"open {self._file}"):
                 self._fd = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+
+def _by_family(entries: list[_Entry]) -> collections.Counter[str]:
+    return collections.Counter(entry.family for entry in entries if entry.family)
 
 
 def _line(entry: _Entry) -> bytes:

@@ -17,6 +17,8 @@ from strata.policy.token import PublicKey
 SKEW = 60 * SECOND
 """How far ahead of our clock a token may have been made; further ahead, one of the two clocks is wrong."""
 MOST_CACHED = 4096
+MOST_CHARACTERS = 4 * 1_048_576
+"""Of all tokens remembered: the claims of a token take about fifteen times its length, and any holder can make more."""
 ISSUER = "identity@"
 
 
@@ -33,7 +35,8 @@ class Trust:
         self.listeners: list[Callable[[frozenset[str]], None]] = []
         self.key_listeners: list[Callable[[], None]] = []
         self._revoked: set[str] = set()
-        self._cache: collections.OrderedDict[bytes, Claims] = collections.OrderedDict()
+        self._cache: collections.OrderedDict[bytes, tuple[Claims, int]] = collections.OrderedDict()
+        self._characters = 0
         self._clock, self._most = clock, most_cached
         self._known = asyncio.Event()
 
@@ -54,13 +57,12 @@ class Trust:
             raise Unavailable("cannot verify tokens: the keys of the identity service are not known yet; try again")
         # Lone surrogates are not text; they hash as what they are and then fail the alphabet check.
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        claims = self._cache.get(digest)
-        if claims is None:
-            claims = tokens.verify(token, self.keys)
-            self._check_parties(claims)
-            self._keep(digest, claims)
-        else:
+        if found := self._cache.get(digest):
             self._cache.move_to_end(digest)
+            return found[0]
+        claims = tokens.verify(token, self.keys)
+        self._check_parties(claims)
+        self._keep(digest, claims, len(token))
         return claims
 
     def revoked(self, claims: Claims) -> bool:
@@ -82,6 +84,7 @@ class Trust:
         keys = tuple(keys)
         if not set(self.keys) <= set(keys):
             self._cache.clear()
+            self._characters = 0
         changed, self.keys = keys != self.keys, keys
         for listener in self.key_listeners if changed else ():
             listener()
@@ -92,8 +95,8 @@ class Trust:
         if not new:
             return
         self._revoked |= new
-        for digest in [key for key, claims in self._cache.items() if self.revoked(claims)]:
-            del self._cache[digest]
+        for digest in [key for key, (claims, _) in self._cache.items() if self.revoked(claims)]:
+            self._characters -= self._cache.pop(digest)[1]
         for listener in self.listeners:
             listener(new)
 
@@ -116,10 +119,11 @@ class Trust:
             return False
         return True
 
-    def _keep(self, digest: bytes, claims: Claims) -> None:
-        self._cache[digest] = claims
-        if len(self._cache) > self._most:
-            self._cache.popitem(last=False)
+    def _keep(self, digest: bytes, claims: Claims, size: int) -> None:
+        self._cache[digest] = claims, size
+        self._characters += size
+        while len(self._cache) > self._most or self._characters > MOST_CHARACTERS:
+            self._characters -= self._cache.popitem(last=False)[1][1]
 
     def _check_parties(self, claims: Claims) -> None:
         # The reference writes neither; what is written must be ours, by equality.

@@ -155,6 +155,16 @@ def test_the_cache_is_bounded(clock: Clock) -> None:
     assert len(trust._cache) == 2
 
 
+def test_the_cache_is_bounded_by_what_it_holds_too(trust: Trust, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = [sign(jti=f"c{number}") for number in range(5)]
+    monkeypatch.setattr(trusts, "MOST_CHARACTERS", 3 * len(tokens[0]))
+    for token in tokens * 2:
+        trust.verify(token)
+    assert len(trust._cache) == 3
+    trust.revoke(["c3"])
+    assert trust._characters == sum(map(len, (tokens[2], tokens[4])))
+
+
 def page(revision: int, *revoked: str, reset: bool = False, more: bool = False) -> Page:
     return Page(revision, revoked, (Key(V2, "Szs2W1FP8y0gS6bVQPnC7c2GFYlYHr8QPPqqr9ASkKo=", "id"),), reset, more)
 
