@@ -30,6 +30,7 @@ class Host(Protocol):
     methods: dict[str, Method]
     tasks: set[asyncio.Task[None]]
     partial_bytes: int
+
     closing: bool
 
     def admit(self, connection: Connection, ours: int) -> StrataError | None:
@@ -37,6 +38,12 @@ class Host(Protocol):
 
     def forget(self, connection: Connection) -> None:
         """Count it no more."""
+
+    def hold_answers(self, connection: Connection, size: int) -> None:
+        """A peer does not read `size` bytes of answers."""
+
+    def release_answers(self, connection: Connection) -> None:
+        """The peer has read them, or is gone."""
 
     def answer(self, call: Call, method: Method | None, request: message.Request) -> Any:
         """Result, awaitable or async iterator of a call. Raises StrataError."""
@@ -78,6 +85,7 @@ class Connection(asyncio.Protocol):
                 handle.cancel()
         self._turn = self._frame_timer = self._write_timer = None
         self._account(0)
+        self.server.release_answers(self)
         self.server.forget(self)
         self._release_writers()
         if self.task and self.cancel_on_hangup:
@@ -101,8 +109,10 @@ class Connection(asyncio.Protocol):
         self._clear_to_write = loop.create_future()
         if not self._write_timer:
             self._write_timer = loop.call_later(self.server.limits.write_seconds, self.drop)
+        self.server.hold_answers(self, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
+        self.server.release_answers(self)
         if self._write_timer and not self.transport.is_closing():
             self._write_timer.cancel()
             self._write_timer = None

@@ -44,6 +44,8 @@ class Server:
         self.tasks: set[asyncio.Task[None]] = set()
         self.per_uid: collections.Counter[int] = collections.Counter()
         self.partial_bytes = 0
+        self.unread_bytes = 0
+        self._unread: dict[Connection, int] = {}  # by how long they have been
         self.closing = False
         self._empty = asyncio.Event()
         self._listeners: list[asyncio.AbstractServer] = []
@@ -97,6 +99,20 @@ class Server:
             del self.per_uid[connection.peer.uid]
         if not self.connections:
             self._empty.set()
+
+    def hold_answers(self, connection: Connection, size: int) -> None:
+        """A peer does not read its answers. When too many bytes wait in all, who has read nothing for longest goes."""
+        self._unread[connection] = size
+        self.unread_bytes += size
+        while self.unread_bytes > self.limits.unread_bytes:
+            longest = next(iter(self._unread))
+            self.release_answers(longest)
+            log.info("dropping a connection of uid %s: it does not read its answers", longest.peer.uid)
+            asyncio.get_running_loop().call_soon(longest.drop)  # not now: it may be in the middle of writing
+
+    def release_answers(self, connection: Connection) -> None:
+        """The peer has read them, or is gone."""
+        self.unread_bytes -= self._unread.pop(connection, 0)
 
     def answer(self, call: Call, method: Method | None, request: message.Request) -> Any:
         """Result, awaitable or async iterator of a call. Raises StrataError."""

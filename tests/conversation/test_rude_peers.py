@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from socket_room import Ring, conversation, request, run, serving, until
 
 from strata.sockets import frame
+from strata.sockets.connection import Connection
 from strata.sockets.limits import LIMITS
 
 HEADER = struct.Struct(">I")
@@ -234,6 +235,27 @@ async def test_a_peer_that_never_reads_is_held_back_and_then_dropped(ring: Ring)
     assert (await other.call("t.echo", text="x"))["ok"]
     await until(lambda: stuck not in ring.server.connections, "it was dropped")
     assert (await other.call("t.echo", text="x"))["ok"]
+
+
+@conversation(unread_bytes=3_000_000)
+async def test_unread_answers_have_one_budget_and_who_is_slowest_goes(ring: Ring) -> None:
+    reader, *rude = [await ring.talk() for _ in range(6)]
+    stuck: list[Connection] = []
+
+    def newly() -> list[Connection]:
+        return [c for c in ring.server.connections if c._clear_to_write and c not in stuck]
+
+    for talk in rude:
+        talk.writer.transport.pause_reading()
+        talk.write(request("t.blob", size=1_000_000) * 3)
+        await until(newly, "one more is stuck")
+        stuck += newly()
+        assert 0 < ring.server.unread_bytes <= 3_000_000
+    await until(lambda: not ring.server.connections.issuperset(stuck), "some were dropped")
+    left = [connection in ring.server.connections for connection in stuck]
+    assert left == sorted(left), "the slowest go first"
+    assert left[-1]
+    assert (await reader.call("t.blob", size=1_000_000))["ok"]
 
 
 @conversation(write_seconds=0.3)
