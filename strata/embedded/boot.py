@@ -142,7 +142,7 @@ def _signal_and_wait(embedded: Embedded, number: int, timeout: float) -> None:
 def _remove(embedded: Embedded, timeout: float) -> None:
     left = cgroups.remove(embedded.cgroups, timeout)
     if left:
-        raise Unavailable(f"cannot stop the private systemd: processes stay in {', '.join(map(str, left))}")
+        raise Unavailable(_stuck([str(cgroup) for cgroup in embedded.cgroups if cgroup in left]))
     for path in _files(embedded.runtime_dir)[1:]:  # the lock file goes with the lock
         path.unlink(missing_ok=True)
     others = plan.instances()
@@ -150,6 +150,14 @@ def _remove(embedded: Embedded, timeout: float) -> None:
     if not others:
         scratch.sweep()
     _remove_made(embedded.made)
+
+
+def _stuck(places: Sequence[str]) -> str:
+    more = f" and in {len(places) - 1} more hierarchies" if len(places) > 1 else ""
+    return (
+        f"cannot stop the private systemd: processes stay in {places[0]}{more}; end those that the files cgroup.procs "
+        "in there name, then run `strata-ctl down` again"
+    )
 
 
 def _remove_made(made: Sequence[Path]) -> None:

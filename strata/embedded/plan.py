@@ -106,7 +106,11 @@ def _make(path: Path, mode: int) -> list[Path]:
 
 
 def _name(paths: Paths) -> str:
-    return _PREFIX + hashlib.sha256(os.fsencode(paths.runtime_dir)).hexdigest()[:12]
+    # Containers that share the machine's cgroup hierarchies all have a /run/strata: the directory that it lies in is
+    # told apart by what is the same from wherever it is seen (inode(7)).
+    lies_in = next(parent for parent in paths.runtime_dir.parents if parent.exists()).stat()
+    place = f"{lies_in.st_dev} {lies_in.st_ino} ".encode() + os.fsencode(paths.runtime_dir)
+    return _PREFIX + hashlib.sha256(place).hexdigest()[:12]
 
 
 def _binary(root: Path | None) -> str:

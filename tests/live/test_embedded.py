@@ -353,6 +353,15 @@ def test_two_live_side_by_side_and_the_end_of_one_harms_not_the_other(embedded: 
         assert second.run(["systemctl", "--failed", "--no-legend", "--no-pager"]).stdout == ""
 
 
+def test_two_containers_with_the_same_directory_harm_each_other_not(embedded: Embedded, paths: Paths) -> None:
+    """They may share the machine's cgroup hierarchies, as with `docker run -v /sys/fs/cgroup:/sys/fs/cgroup`."""
+    covered = f'mount -t tmpfs -o mode=755 tmpfs {paths.runtime_dir.parent} && exec "$@"'
+    command = _python("found = boot.boot(paths); print(found.alive()); boot.stop(found)", paths)
+    argv = ["unshare", "--mount", "sh", "-c", covered, "other", *command]
+    assert subprocess.run(argv, capture_output=True, text=True, check=False).stdout == "True\n"
+    assert embedded.alive()
+
+
 def test_find_knows_a_living_one_only(embedded: Embedded, paths: Paths) -> None:
     """The record is believed when the process is there and is the same one."""
     assert boot.find(paths) == embedded
