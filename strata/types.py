@@ -3,12 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
-
-JsonValue: TypeAlias = "None | bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue]"
-JsonObject: TypeAlias = Mapping[str, JsonValue]
+from typing import NamedTuple
 
 
 class Peer(NamedTuple):

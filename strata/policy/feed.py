@@ -84,6 +84,8 @@ async def follow(trust: Trust, socket: Path, wait_ms: int = WAIT_MS) -> None:
         except StrataError as error:
             log.log(logging.DEBUG if away else logging.INFO, "identity is away, trying again: %s", error.message)
             away = True
+        except Exception:  # a follower that has ended would let revoked tokens pass, and nobody would know
+            log.exception("cannot take what identity says, trying again")
 
 
 async def _pages(trust: Trust, client: AsyncClient, wait_ms: int) -> AsyncIterator[Page]:

@@ -666,6 +666,30 @@ def test_078_when_a_revoke_has_returned_every_follower_refuses(made: Path) -> No
         asyncio.run(go(up))
 
 
+def test_a_follower_outlives_whoever_listens_to_it(made: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One that ended would let revoked tokens pass, and nobody would know."""
+
+    async def go() -> None:
+        trust = Trust()
+
+        def broken(_new: frozenset[str]) -> None:
+            trust.listeners.remove(broken)
+            raise OSError("a bug")
+
+        trust.listeners.append(broken)
+        async with following(trust, up.path):
+            for _ in range(2):
+                cap = await async_client.call(up.path, "identity.issue", FS)
+                await async_client.call(up.path, "identity.revoke", {"cap_id": cap["cap_id"]})
+                async with asyncio.timeout(DEADLINE):
+                    while not trust.revoked(trust.read(cap["token"])):
+                        await asyncio.sleep(0.01)
+
+    with in_here(made) as up:
+        asyncio.run(go())
+    assert "cannot take what identity says, trying again" in caplog.text
+
+
 def test_when_a_rotation_has_returned_every_follower_knows_the_new_key(made: Path) -> None:
     async def go(up: Served) -> None:
         trust = Trust()
