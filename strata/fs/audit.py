@@ -12,7 +12,6 @@ import asyncio
 import functools
 from typing import Any
 
-from strata.errors import StrataError
 from strata.fs.handles import Handle
 from strata.fs.prefix import Place
 from strata.sockets.method import Call
@@ -27,18 +26,6 @@ _LONGEST_ID = 64
 def done(call: Call, place: Place) -> None:
     """Record what was done."""
     journal.later(functools.partial(_send, call, place.full))
-
-
-def denied(call: Call, error: StrataError) -> None:
-    """Record a refused call."""
-    journal.send(
-        "auth.denied",
-        f"{call.method} refused: {error.message}",
-        priority=5,
-        resource=error.details.get("path", ""),
-        detail=error.message,
-        **_who(call, error.details.get("cap_id", "")),
-    )
 
 
 class ReadLog:

@@ -20,6 +20,7 @@ from strata.policy.gate import Gate
 from strata.policy.trust import Trust
 from strata.sockets.server import Server
 from strata.systemd import daemon
+from strata.systemd.audit import Denials
 
 
 @contextlib.asynccontextmanager
@@ -28,7 +29,7 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
     trust = Trust()
     gate = Gate(trust, settings.operators)
     async with opened_room(trust, gate, settings.fs.strict_paths) as room, following(trust, paths.socket("identity")):
-        yield Server(handlers.METHODS, room, gate, audit.denied)
+        yield Server(handlers.METHODS, room, gate, Denials())
 
 
 @contextlib.asynccontextmanager

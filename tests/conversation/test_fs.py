@@ -35,6 +35,7 @@ from strata.policy.trust import Trust
 from strata.sockets import frame
 from strata.sockets.client import Client
 from strata.sockets.server import Server
+from strata.systemd.audit import Denials
 
 ISSUER = Issuer()
 RIGHTS = ("fs.open", "fs.read", "fs.list", "fs.stat")
@@ -90,7 +91,7 @@ def files(patch: pytest.MonkeyPatch, strict: bool = False) -> Iterator[Files]:
         gate = Gate(trust, OperatorSettings())
         async with opened_room(trust, gate, strict) as room:
             rooms.append(room)
-            yield Server(handlers.METHODS, room, gate, audit.denied)
+            yield Server(handlers.METHODS, room, gate, Denials())
 
     with directory() as made, listening_journal(patch, made / "journal") as journal:
         make_tree(made / "root")
