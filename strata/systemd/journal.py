@@ -21,6 +21,10 @@ DELAY = 0.005
 MOST_WAITING = 10_000
 """Records kept for a journald that has no room; beyond, the oldest go to the log."""
 
+LONGEST = 20_000
+"""Bytes of a field: two paths, or all req_ids of a record of reads. A datagram must fit into the socket's buffer, or a
+caller could keep what he does out of the journal by giving it a long req_id."""
+
 log = logging.getLogger("strata.audit")
 _HEAD = "SYSLOG_IDENTIFIER=strata\n"
 _outbox: collections.deque[Callable[[], None]] = collections.deque()
@@ -31,16 +35,16 @@ _looking: asyncio.AbstractEventLoop | None = None
 def send(event: str, message: str, priority: int = 6, **fields: object) -> None:
     """Write one record: STRATA_EVENT, MESSAGE and a STRATA_* field for each keyword (`cap_id` → STRATA_CAP_ID).
 
-    Empty fields are left out. Never waits: while journald has no room, records wait here in their order. Without a
-    journal (run by hand) a record goes to the log instead, never nowhere.
+    Empty fields are left out, and long ones cut off at LONGEST. Never waits: while journald has no room, records wait
+    here in their order. Without a journal (run by hand) a record goes to the log instead, never nowhere.
     """
-    named = [(_name(name), value) for name, value in fields.items() if value not in ("", None)]
-    record = [("MESSAGE", message), ("PRIORITY", priority), ("STRATA_EVENT", event), *named]
+    named = [(_name(name), _cut(str(value))) for name, value in fields.items() if value not in ("", None)]
+    record = [("MESSAGE", _cut(message)), ("PRIORITY", str(priority)), ("STRATA_EVENT", event), *named]
     text = "".join([f"{name}={value}\n" for name, value in record])
     if text.count("\n") == len(record):
         datagram = (_HEAD + text).encode("utf-8", "replace")
     else:
-        datagram = _HEAD.encode() + b"".join([_field(name, str(value)) for name, value in record])
+        datagram = _HEAD.encode() + b"".join([_field(name, value) for name, value in record])
     if _unsent or not _sent(datagram):
         _hold(datagram)
 
@@ -124,6 +128,12 @@ def _field(name: str, value: str) -> bytes:
     """The length-prefixed form, so that a value with line breaks can never forge a field."""
     raw = value.encode("utf-8", "replace")
     return name.encode() + b"\n" + struct.pack("<Q", len(raw)) + raw + b"\n"
+
+
+def _cut(text: str) -> str:
+    if len(text) <= LONGEST // 4:  # no character takes more than four bytes
+        return text
+    return text.encode("utf-8", "replace")[:LONGEST].decode("utf-8", "ignore")
 
 
 @functools.cache

@@ -951,6 +951,13 @@ def test_083_what_is_refused_is_in_the_journal(ring: Files) -> None:
     ring.journal.wait_for("auth.denied", action="fs.list", detail="token required")
 
 
+def test_nobody_keeps_out_of_the_journal_with_a_long_req_id(ring: Files) -> None:
+    with ring.client() as client:
+        client.call("fs.stat", {"path": "a.txt"}, ring.token, "é" * 150_000)
+    record = ring.journal.wait_for("fs.stat", resource=str(ring.root / "a.txt"))
+    assert record["STRATA_REQ_ID"] == "é" * 10_000
+
+
 def test_a_name_cannot_forge_a_field_of_the_journal(ring: Files) -> None:
     forged = "x\nSTRATA_EVENT=cap.issued"
     (ring.root / forged).touch()
