@@ -53,7 +53,7 @@ def plain(line: str) -> str:
     line = re.sub(r"\(python[0-9.]*\)", "(python)", line)
     line = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b", "DAY", line)
     line = re.sub(r"\d+(min|ms|s)? ?(\d+(ms|s))?(?= ago)", "N", line)
-    line = re.sub(r"\b\d+([.:-]\d+)*[KMG]?\b", "N", line)
+    line = re.sub(r"\b\d+([.:-]\d+)*[KMGs]?\b", "N", line)
     return re.sub(r" +", " ", line).strip()
 
 
