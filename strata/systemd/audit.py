@@ -70,13 +70,13 @@ class Denials:
 def _record(call: Call, error: StrataError) -> None:
     journal.send(
         "auth.denied",
-        f"{call.method} refused to {subject(call)}: {error.message}",
+        f"{call.method} refused: {error.message}",
         priority=WARNING,
         action=call.method,
         req_id=call.req_id,
         subject=subject(call),
         uid=call.peer.uid,
         cap_id=error.details.get("cap_id", ""),
-        resource=error.details.get("path") or call.method,
+        resource=error.details.get("path", ""),
         detail=error.message,
     )
