@@ -22,8 +22,8 @@ from strata.errors import Unavailable
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
-OLDEST_KERNEL = (5, 11)
-"""Overlay mounts in user namespaces, which sandboxes need, came with it; openat2 and pidfds are older."""
+OLDEST_KERNEL, SANDBOX_KERNEL = (5, 6), (5, 11)
+"""openat2 came with the first; overlay mounts in user namespaces, which sandboxes need, with the second."""
 OLDEST_SYSTEMD, STEPS_SYSTEMD = 252, 254
 OLDEST_PYTHON = (3, 11)
 _BUILT = 1_767_225_600  # 2026-01-01: no honest clock is before this program was written
@@ -40,12 +40,15 @@ class Finding(NamedTuple):
 
 
 def kernel() -> Finding:
-    """openat2(2), pidfds and the rest that Strata uses are in 5.11."""
+    """New enough for Strata, and for sandboxes."""
     release = platform.release()
     found = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
-    if found >= OLDEST_KERNEL:
-        return Finding("kernel", OK, release)
-    return Finding("kernel", FAIL, f"{release} is older than 5.11", f"{_APT} linux-image-amd64 && reboot")
+    mend = f"{_APT} linux-image-amd64 && reboot"
+    if found < OLDEST_KERNEL:
+        return Finding("kernel", FAIL, f"{release} is older than 5.6", mend)
+    if found < SANDBOX_KERNEL:
+        return Finding("kernel", WARN, f"{release} is older than 5.11, which sandboxes need", mend)
+    return Finding("kernel", OK, release)
 
 
 def openat2() -> Finding:
