@@ -83,7 +83,7 @@ async def ask(health: Health) -> str:
             return await _ASK[health.kind](health)
     except TimeoutError:
         return f"no answer within {health.timeout_sec:g} s"
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host that no name can be (idna)
         return str(error) or type(error).__name__
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import urllib.parse
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -18,6 +19,7 @@ Reader: TypeAlias = Callable[[Any], Any]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 PLACEHOLDERS = ("python", "runtime_dir", "state_dir", "config_dir", "name", "node_id")
 
@@ -87,6 +89,29 @@ def placed(value: object) -> str:
     for name in _PLACEHOLDER.findall(line):
         if name not in PLACEHOLDERS:
             raise InvalidArgument(f"${{{name}}} is no placeholder{suggestion(name, PLACEHOLDERS)}")
+    return line
+
+
+def url(value: object) -> str:
+    """An http or https URL with a host and, if it names one, a port that can be."""
+    line = placed(value)
+    try:
+        parts = urllib.parse.urlsplit(_PLACEHOLDER.sub("x", line))
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port out of range, half a bracket
+        usable = False
+    if not usable:
+        raise InvalidArgument(f"must be a URL such as http://localhost:8080/health, not {line!r}")
+    return line
+
+
+def target(value: object) -> str:
+    """Where a connection is tried: `host:port`, `[v6]:port`, or the absolute path of a socket."""
+    line = placed(value)
+    host, _, port = line.rpartition(":")
+    number = int(port) if _PORT.fullmatch(port) else 0
+    if not line.startswith(("/", "${")) and not (host and 0 < number < 65536):
+        raise InvalidArgument(f"must be host:port or the absolute path of a socket, not {line!r}")
     return line
 
 

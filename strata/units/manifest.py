@@ -38,8 +38,8 @@ _SIZES = fields.amount(values.size, values.permyriad)
 _SOCKET: Mapping[str, fields.Reader] = {"listen": fields.placed, "mode": fields.access_mode}
 _HEALTH: Mapping[str, fields.Reader] = {
     "kind": fields.choice("watchdog", "http", "tcp", "exec"),
-    "url": fields.placed,
-    "target": fields.placed,
+    "url": fields.url,
+    "target": fields.target,
     "command": fields.command,
     "interval": fields.seconds,
     "timeout": fields.seconds,
@@ -75,8 +75,6 @@ def _health(raw: object) -> Health:
             raise fields.FieldError(key, f"is missing: a check of kind {given['kind']} needs it")
         if key != needed and key in given:
             raise fields.FieldError(key, f"says nothing to a check of kind {given['kind']}: leave it out")
-    if given["kind"] == "http" and not given["url"].startswith(("http://", "https://")):
-        raise fields.FieldError("url", f"must start with http:// or https://, not {given['url']!r}")
     return Health(**_in_seconds(given, "interval", "timeout"))
 
 
