@@ -2,8 +2,8 @@
 # Written by nixos/generate.py from strata/templates/supervisor.j2 and slice.j2, where the reasons stand. Do not edit.
 {
   unitConfig = {
-    StartLimitIntervalSec = "60s";
-    StartLimitBurst = "10";
+    StartLimitIntervalSec = "10s";
+    StartLimitBurst = "20";
   };
   serviceConfig = {
     Type = "notify";

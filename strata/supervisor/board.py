@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from strata.errors import NotFound, Unavailable
 from strata.supervisor.events import Events
@@ -57,11 +57,6 @@ class Board:
     def dependents(self, name: str) -> list[str]:
         """Names of services that are declared to come after this one."""
         return [one.name for one in self.services.values() if name in one.manifest.after]
-
-    def apply(self, statuses: Iterable[UnitStatus]) -> None:
-        """Take in what systemd says of some units."""
-        for status in statuses:
-            self.unit_changed(status)
 
     def unit_changed(self, status: UnitStatus) -> None:
         """Take in what systemd says of one unit; units that are not ours are ignored."""
@@ -137,15 +132,18 @@ class Board:
         if not service.looked_at:  # what happened before our time, an earlier supervisor has told
             service.looked_at, service.crash_told = True, is_down(now)
             return
-        if service.stop_wished:
+        if service.stop_wished or service.restart_wished:
             return
-        if not is_down(now):
-            if now.restarts > before.restarts and not service.crash_told:
-                self._tell_crash(service, "it ended and was restarted")
-            service.crash_told = False
-        elif not service.crash_told:
-            service.crash_told = True
+        # Every restart that was made since followed an end; one of them may have been told when it went down.
+        restarted = max(0, now.restarts - before.restarts)
+        if restarted and now.active_state == "failed":
+            restarted -= 1  # NRestarts also counts the restart that the start limit refused
+        for _ in range(restarted - (1 if service.crash_told else 0)):
+            self._tell_crash(service, "it ended and was restarted")
+        down = is_down(now)
+        if down and (restarted or not service.crash_told):
             self._tell_crash(service, why(now) or "it ended")
+        service.crash_told = down
 
     def _tell_crash(self, service: Service, reason: str) -> None:
         self.events.tell("svc.crash", service.name, reason, unit=service.unit, restarts=service.status.restarts)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 from strata.errors import NotFound, StrataError
 from strata.sockets.async_client import AsyncClient
@@ -23,12 +24,19 @@ LISTED = (S.HEALTHY, S.RESTARTING, S.CRASHED)
 FIRST_RETRY, LONGEST_RETRY = 0.1, 5.0  # seconds
 
 
+class Lease(NamedTuple):
+    """What the registry is told of a service."""
+
+    endpoint: str
+    unit: str
+
+
 class Leases:
     """One task that registers and unregisters until what it wants is what it has done."""
 
     def __init__(self, board: Board, socket: Path) -> None:
         self.board, self._socket = board, socket
-        self._done: dict[str, str] = {}  # service → endpoint, as the registry has been told
+        self._done: dict[str, Lease] = {}  # by service, as the registry has been told
         self._registry_run = ""
         self._poke = asyncio.Event()
         self._task = asyncio.create_task(self._keep())
@@ -46,9 +54,9 @@ class Leases:
             self._done.clear()  # a new registry may know nothing: tell it everything again
         self._poke.set()
 
-    def _wanted(self) -> dict[str, str]:
+    def _wanted(self) -> dict[str, Lease]:
         return {
-            name: endpoint
+            name: Lease(endpoint, service.unit)
             for name, service in self.board.services.items()
             if name != REGISTRY and (endpoint := _endpoint(service)) and self._listed(service)
         }
@@ -69,8 +77,8 @@ class Leases:
             try:
                 await self._tell()
                 delay = FIRST_RETRY
-            except StrataError as error:
-                log.warning("cannot tell the registry, trying again: %s", error.message)
+            except Exception as error:  # nobody else would notice that this task has ended
+                log.warning("cannot tell the registry, trying again: %s", error, exc_info=_unexpected(error))
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, LONGEST_RETRY)
                 self._poke.set()
@@ -83,14 +91,17 @@ class Leases:
                 with contextlib.suppress(NotFound):
                     await client.call("registry.unregister", {"service": name})
                 self._done.pop(name, None)
-            for name, endpoint in wanted.items():
-                if self._done.get(name) != endpoint:
-                    unit = self.board.services[name].unit
-                    params = {"service": name, "endpoint": endpoint, "api_v": 1, "unit": unit}
+            for name, lease in wanted.items():
+                if self._done.get(name) != lease:
+                    params = {"service": name, "endpoint": lease.endpoint, "api_v": 1, "unit": lease.unit}
                     await client.call("registry.register", params)
-                    self._done[name] = endpoint
+                    self._done[name] = lease
         finally:
             client.close()
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    return None if isinstance(error, StrataError) else error
 
 
 def _endpoint(service: Service) -> str:

@@ -159,6 +159,14 @@ class Operations:
         await self.manager.reset_failed(
             service.unit
         )  # a wished restart is no crash: it must not count towards the limit
+        service.restart_wished = True
+        try:
+            await self._replace(service, before, drain)
+        finally:
+            service.restart_wished = False
+            self.board.refresh(service)
+
+    async def _replace(self, service: Service, before: str, drain: float) -> None:
         await self.manager.restart(service.unit)
         if await self._replaced(service, before, drain):
             return

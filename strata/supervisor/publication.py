@@ -12,7 +12,6 @@ import logging
 import os
 from pathlib import Path
 
-from strata.errors import StrataError
 from strata.paths import Paths
 from strata.sockets import async_client
 from strata.supervisor.board import Board
@@ -54,8 +53,8 @@ class Publication:
             self._poke.clear()
             try:
                 await self._publish()
-            except (StrataError, OSError) as error:
-                log.warning("cannot publish %s, trying again: %s", self._paths.identity_pub, error)
+            except Exception as error:  # noqa: BLE001  nobody else would notice that this task has ended
+                log.warning("cannot publish %s, trying again: %r", self._paths.identity_pub, error)
                 await asyncio.sleep(1.0)
                 self._poke.set()
 

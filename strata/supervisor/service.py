@@ -29,12 +29,14 @@ class Service:
     status: UnitStatus
     socket: UnitStatus | None
     stop_wished: bool = False
+    restart_wished: bool = False  # asked for, and the old process has not been replaced yet
     answered: bool | None = None
     unstartable: str = ""
     state: ServiceState = ServiceState.DECLARED
     since: float = field(default_factory=time.time)
     crash_told: bool = False
     looked_at: bool = False
+    described: float = 0.0  # time.monotonic() of the last look made for a caller of describe
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -74,7 +76,9 @@ class Service:
     def observation(self) -> Observation:
         """What the state is computed from."""
         answered = bool(self.answered) if self.probed else None
-        return Observation(self.status, self.socket, self.stop_wished, answered, bool(self.unstartable))
+        return Observation(
+            self.status, self.socket, self.stop_wished, answered, bool(self.unstartable), self.restart_wished
+        )
 
     def look(self) -> ServiceState:
         """The state as of now."""

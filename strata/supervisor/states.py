@@ -37,6 +37,7 @@ class Observation(msgspec.Struct, frozen=True):
     stop_wished: bool = False
     answered: bool | None = None
     unstartable: bool = False
+    restart_wished: bool = False
 
 
 def state_of(seen: Observation) -> ServiceState:
@@ -44,6 +45,8 @@ def state_of(seen: Observation) -> ServiceState:
     unit = seen.unit
     if seen.stop_wished:
         return S.STOPPED
+    if seen.restart_wished and unit.active_state in ("deactivating", "inactive"):
+        return S.RESTARTING
     if unit.active_state in ("active", "reloading"):
         return S.STARTING if seen.answered is False else S.HEALTHY
     if unit.active_state == "activating":

@@ -41,7 +41,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "restart": Bus.restart,
     "kill": Bus.kill,
     "reset_failed": Bus.reset_failed,
-    "units": Bus.units,
 }
 
 

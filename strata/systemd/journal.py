@@ -18,7 +18,7 @@ SOCKET = "/run/systemd/journal/socket"
 DELAY = 0.005
 """Seconds between looks at what waits to be written."""
 
-MOST_WAITING = 10_000
+MOST_WAITING = 2_000
 """Records kept for a journald that has no room; beyond, the oldest go to the log."""
 
 LONGEST = 20_000

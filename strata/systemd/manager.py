@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from strata.errors import BY_CODE, Internal, Unavailable
+from strata.errors import BY_CODE, Internal, StrataError, Unavailable
 from strata.sockets import frame
 from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged
 from strata.systemd.state import Job, UnitStatus
@@ -76,10 +76,6 @@ class Manager:
         It comes as a report like any other, so that an answer can never overtake, or be overtaken by, a change.
         """
         await self._ask("look", name)
-
-    async def units(self, pattern: str) -> tuple[str, ...]:
-        """Names of loaded units that match a shell pattern."""
-        return tuple(await self._ask("units", pattern))
 
     async def start_transient(self, units: Units) -> None:
         """Create all of `units` in one call and have the first started; how it goes is reported. Raises StrataError."""
@@ -139,7 +135,12 @@ class Manager:
             if attempt:
                 log.warning("the gateway to systemd ended; starting a new one")
                 await asyncio.sleep(RESTART_SECONDS)
-            await self._run_gateway(resync=attempt > 0)
+            try:
+                await self._run_gateway(resync=attempt > 0)
+            except (
+                Exception
+            ):  # no process to be had, or not a word to be understood: every call depends on trying again
+                log.exception("cannot keep the gateway to systemd")
 
     async def _run_gateway(self, resync: bool) -> None:
         ours, theirs = socket.socketpair()
@@ -171,7 +172,10 @@ class Manager:
 
     def _hear(self, report: Report) -> None:
         if isinstance(report, UnitChanged):
-            self._owner.unit_changed(report.status)
+            try:
+                self._owner.unit_changed(report.status)
+            except StrataError as error:
+                log.error("cannot take in a change of %s: %s", report.status.name, error.message)
         elif isinstance(report, JobDone):
             self._job_done(report.job)
         else:

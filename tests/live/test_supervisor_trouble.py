@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import sys
@@ -253,3 +254,63 @@ def test_placeholders_hold_in_health_checks_too(services: Services) -> None:
     )
 
     services.until_healthy("asked", 10)
+
+
+def _try(services: Services, verb: str, name: str) -> bool:
+    """Whether the verb was acknowledged; with the supervisor killed under it, or in the wrong state, it is not."""
+    try:
+        services.call(f"supervisor.svc.{verb}", {"name": name})
+    except StrataError:
+        return False
+    return True
+
+
+def test_100_sigkill_at_any_moment_loses_nothing_acknowledged(services: Services) -> None:
+    """Killed amid starts, stops and restarts: what was acknowledged holds, and states agree with systemd."""
+    chance = random.Random(100)
+    names = ["one", "two", "three"]
+    for name in names:
+        services.write(name, SLEEPER)
+    services.call("supervisor.svc.reload", {"apply": True})
+    for name in names:
+        services.until_healthy(name, 10)
+    wanted = dict.fromkeys(names, "Healthy")
+    for _ in range(10):
+        name, verb = chance.choice(names), chance.choice(["stop", "start", "restart"])
+        acknowledged: list[bool] = []
+        work = threading.Thread(target=lambda n=name, v=verb, a=acknowledged: a.append(_try(services, v, n)))
+        work.start()
+        time.sleep(chance.uniform(0, 0.03))  # not a wait: the moment of the kill is what varies
+        services.kill_unit("strata-supervisor.service")
+        work.join(timeout=60)
+        services.until(lambda n=name: _try(services, "describe", n), 30)
+        if acknowledged == [True]:
+            wanted[name] = "Stopped" if verb == "stop" else "Healthy"
+        else:
+            services.until(lambda n=name: services.state(n) in ("Healthy", "Stopped"), 20)
+            wanted[name] = services.state(name)
+        services.until(lambda: {n: services.state(n) for n in names} == wanted, 20)
+    for name in names:
+        active = services.active_state(f"strata-svc-{name}.service")
+        assert (active == "active") is (wanted[name] == "Healthy"), name
+
+
+def test_a_wished_restart_is_no_crash(services: Services) -> None:
+    """Restarting on request tells of no crash and counts towards no quarantine."""
+    services.declare("calm", SLEEPER)
+    services.until_healthy("calm", 10)
+    before = services.pid("calm")
+    services.call("supervisor.svc.restart", {"name": "calm"})
+
+    told = [event for event in services.events() if event["service"] == "calm"]
+    assert services.pid("calm") not in (0, before)
+    assert "svc.crash" not in {event["event"] for event in told}
+    assert "Crashed" not in {event.get("state") for event in told}
+
+
+def test_every_end_is_told_however_fast_they_come(services: Services) -> None:
+    """A service that ends three times within a blink has three svc.crash records."""
+    services.declare("blinking", 'command = ["/bin/false"]\n[restart]\nbackoff = "1ms"\ncrashes = 3\nwindow = "60s"\n')
+    services.until(lambda: services.state("blinking") == "Quarantined", 20)
+
+    assert len(services.journal("STRATA_EVENT=svc.crash", "STRATA_SERVICE=blinking")) == 3
