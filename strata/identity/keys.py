@@ -17,8 +17,8 @@ from pathlib import Path
 
 import msgspec
 
+from strata import durable
 from strata.errors import Conflict, InvalidArgument, ResourceExhausted
-from strata.identity import durable
 from strata.identity.signer import SEED, Signer
 from strata.policy.token import FORMATS, PublicKey
 

@@ -10,9 +10,10 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
+from strata import durable
 from strata.config import Settings
 from strata.errors import Conflict, InvalidArgument
-from strata.identity import durable, handlers, keys, revocations
+from strata.identity import handlers, keys, revocations
 from strata.identity.handlers import Room
 from strata.identity.issuer import Issuer
 from strata.identity.keys import KeyStore

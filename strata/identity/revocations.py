@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from strata import durable
 from strata.errors import InvalidArgument, ResourceExhausted
-from strata.identity import durable
 
 FILE = "revocations.jsonl"
 MARGIN = 3600.0  # seconds

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from strata.errors import InvalidArgument, NotFound, PermissionDenied, StrataError
+from strata.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, StrataError
 from strata.registry import endpoint
 from strata.registry.table import Entry, Table
 from strata.sockets.method import Call, Empty, Method
@@ -19,6 +19,9 @@ from strata.types import Access
 
 log = logging.getLogger(__name__)
 MAX_NAME = 255
+MAX_OF_A_HOLDER = 64
+"""Entries of one uid that is no operator and registers by a token."""
+
 MAX_LEASE = 365 * 86_400  # seconds
 
 
@@ -58,6 +61,7 @@ def register(room: Room, call: Call, params: RegisterParams) -> dict[str, str]:
     if params.unit is not None:
         _name("unit", params.unit)
     _may_touch(room, call, params.service)
+    _has_room(room, call, params.service)
     entry = Entry(
         params.service,
         params.endpoint,
@@ -72,7 +76,7 @@ def register(room: Room, call: Call, params: RegisterParams) -> dict[str, str]:
 
 
 def unregister(room: Room, call: Call, params: UnregisterParams) -> dict[str, str]:
-    """Forget a service, or all of a unit. Raises InvalidArgument, NotFound, PermissionDenied."""
+    """Forget a service, or all of a unit. Raises InvalidArgument, NotFound, PermissionDenied, ResourceExhausted."""
     if bool(params.service) == bool(params.unit):
         raise InvalidArgument("missing service param" if not params.service else "give service or unit, not both")
     if params.service:
@@ -136,6 +140,17 @@ def _may_touch(room: Room, call: Call, service: str) -> None:
         return
     if owner != call.peer.uid:
         raise PermissionDenied(f"service {service} is registered by uid {owner}", cap_id=call.claims.jti)
+
+
+def _has_room(room: Room, call: Call, service: str) -> None:
+    """Who registers by a token has his share; the table is everybody's."""
+    if call.claims is None:
+        return
+    own = [entry.service for entry in room.table.live() if entry.owner == call.peer.uid]
+    if service not in own and len(own) >= MAX_OF_A_HOLDER:
+        raise ResourceExhausted(
+            f"cannot register {service}: uid {call.peer.uid} holds {MAX_OF_A_HOLDER} entries; unregister some"
+        )
 
 
 def _remove_unit(room: Room, call: Call, unit: str) -> list[Entry]:

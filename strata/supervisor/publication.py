@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-from pathlib import Path
 
+from strata import durable
 from strata.paths import Paths
 from strata.sockets import async_client
 from strata.supervisor.board import Board
@@ -61,15 +60,4 @@ class Publication:
     async def _publish(self) -> None:
         result = await async_client.call(self._paths.socket(IDENTITY), "identity.keys")
         key = next(row["key"] for row in result["keys"] if row["version"] == VERSION and row["current"])
-        write_atomically(self._paths.identity_pub, key.encode(), 0o644)
-
-
-def write_atomically(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file so that a reader sees the old content or the new, never a part."""
-    fresh = path.with_name(f".{path.name}.new")
-    with open(fresh, "wb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, mode)) as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
+        durable.replace(self._paths.identity_pub, key.encode(), 0o644)

@@ -136,6 +136,17 @@ def test_a_token_with_the_right_registers_but_takes_over_nothing(ring: Registry)
     assert ring.call("registry.resolve", service="identity")["endpoint"] == "/right"
 
 
+def test_a_token_holder_has_a_share_of_the_table(ring: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it he is refused and everybody else is served; renewing what he has stays possible."""
+    monkeypatch.setattr(handlers, "MAX_OF_A_HOLDER", 2)
+    token = ISSUER.token("registry.register", service="registry")
+    for name in ("a", "b"):
+        assert as_stranger(ring.path, "registry.register", token, service=name, endpoint="/x")["ok"]
+    assert as_stranger(ring.path, "registry.register", token, service="c", endpoint="/x")["error"]["code"] == 7
+    assert as_stranger(ring.path, "registry.register", token, service="a", endpoint="/y")["ok"]
+    ring.call("registry.register", service="c", endpoint="/x")
+
+
 def test_a_token_without_the_right_registers_nothing(ring: Registry) -> None:
     reply = as_stranger(
         ring.path, "registry.register", ISSUER.token("registry.list", service="registry"), service="x", endpoint="/x"

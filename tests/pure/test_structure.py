@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parent.parent.parent
 # A part imports from lower floors and from itself, and nothing else of ours.
 FLOORS = (
     ("words", {"errors", "types"}),
-    ("ground", {"config", "log", "paths"}),
+    ("ground", {"config", "durable", "log", "paths"}),
     ("tools", {"units", "templates", "sockets", "policy"}),
     ("hands", {"systemd", "embedded"}),
     ("rooms", {"supervisor", "registry", "identity", "fs"}),

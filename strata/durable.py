@@ -25,13 +25,14 @@ def told(doing: str) -> Iterator[None]:
         raise Unavailable(f"cannot {doing}: {error.strerror or error}") from error
 
 
-def replace(file: Path, content: bytes) -> None:
-    """Write `content` (mode 0600) in place of `file`, atomically and durably. Raises OSError; then nothing changed."""
+def replace(file: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write `content` in place of `file`, atomically and durably. Raises OSError; then nothing changed."""
     temporary = file.with_name(f".{file.name}.new")
     temporary.unlink(missing_ok=True)  # one that was left behind would keep its mode
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with open(fd, "wb") as out:
+            os.fchmod(fd, mode)  # whatever the umask is
             out.write(content)
             out.flush()
             os.fsync(fd)
