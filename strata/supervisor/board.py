@@ -127,23 +127,19 @@ class Board:
             self.events.tell("svc.stop", service.name, "stopped outside Strata", unit=service.unit)
 
     def _note_crash(self, service: Service, before: UnitStatus) -> None:
-        """One svc.crash for each end that nobody wished, also for those that went by between two looks."""
+        """One svc.crash for each invocation that was seen and ended unwished; STRATA_RESTARTS counts the others too."""
         now = service.status
         if not service.looked_at:  # what happened before our time, an earlier supervisor has told
-            service.looked_at, service.crash_told = True, is_down(now)
+            service.looked_at, service.crash_told = True, now.invocation_id if is_down(now) else ""
             return
         if service.stop_wished or service.restart_wished:
             return
-        # Every restart that was made since followed an end; one of them may have been told when it went down.
-        restarted = max(0, now.restarts - before.restarts)
-        if restarted and now.active_state == "failed":
-            restarted -= 1  # NRestarts also counts the restart that the start limit refused
-        for _ in range(restarted - (1 if service.crash_told else 0)):
+        replaced = now.invocation_id and before.invocation_id not in ("", now.invocation_id, service.crash_told)
+        if replaced:
             self._tell_crash(service, "it ended and was restarted")
-        down = is_down(now)
-        if down and (restarted or not service.crash_told):
+        if is_down(now) and service.crash_told != now.invocation_id:
+            service.crash_told = now.invocation_id
             self._tell_crash(service, why(now) or "it ended")
-        service.crash_told = down
 
     def _tell_crash(self, service: Service, reason: str) -> None:
         self.events.tell("svc.crash", service.name, reason, unit=service.unit, restarts=service.status.restarts)

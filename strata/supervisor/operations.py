@@ -81,11 +81,12 @@ class Operations:
             return
         async with service.turn:
             self.board.events.tell("svc.restart", service.name, "asked to restart", unit=service.unit, by=by)
-            if service.changed:
-                await self._take_down(service, drain)
-                await self._bring_up(service)
-            else:
-                await self._restart_unit(service, drain)
+            service.restart_wished = True
+            try:
+                await self._restart(service, drain)
+            finally:
+                service.restart_wished = False
+                self.board.refresh(service)
         await self._wait_healthy(service)
 
     async def reset(self, service: Service, by: Asker) -> None:
@@ -154,19 +155,13 @@ class Operations:
         units = sorted(service.units, key=lambda unit: unit[0] != first)
         await self.manager.start_transient(units)
 
-    async def _restart_unit(self, service: Service, drain: float) -> None:
+    async def _restart(self, service: Service, drain: float) -> None:
+        if service.changed:
+            await self._take_down(service, drain)
+            await self._bring_up(service)
+            return
         before = service.status.invocation_id
-        await self.manager.reset_failed(
-            service.unit
-        )  # a wished restart is no crash: it must not count towards the limit
-        service.restart_wished = True
-        try:
-            await self._replace(service, before, drain)
-        finally:
-            service.restart_wished = False
-            self.board.refresh(service)
-
-    async def _replace(self, service: Service, before: str, drain: float) -> None:
+        await self.manager.reset_failed(service.unit)  # a wished restart must not count towards the limit
         await self.manager.restart(service.unit)
         if await self._replaced(service, before, drain):
             return

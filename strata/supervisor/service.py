@@ -34,7 +34,7 @@ class Service:
     unstartable: str = ""
     state: ServiceState = ServiceState.DECLARED
     since: float = field(default_factory=time.time)
-    crash_told: bool = False
+    crash_told: str = ""  # the invocation whose end was told last
     looked_at: bool = False
     described: float = 0.0  # time.monotonic() of the last look made for a caller of describe
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
