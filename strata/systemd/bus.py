@@ -184,8 +184,6 @@ def _text(value: Any) -> str:
 
 
 def _value(field: str, raw: Any) -> Any:
-    if field == "has_job":
-        return bool(raw[0])
     if field == "invocation_id":
         return bytes(raw).hex()
     if field == "log_fields":

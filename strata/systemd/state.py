@@ -20,9 +20,7 @@ class UnitStatus(msgspec.Struct, frozen=True):
     active_state: str = "inactive"
     sub_state: str = "dead"
     invocation_id: str = ""
-    state_changed_us: int = 0
     active_since_us: int = 0
-    has_job: bool = False
     result: str = ""
     main_pid: int = 0
     restarts: int = 0
@@ -69,9 +67,7 @@ PROPERTIES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     ("active_state", UNIT, "ActiveState", "s"),
     ("sub_state", UNIT, "SubState", "s"),
     ("invocation_id", UNIT, "InvocationID", "ay"),
-    ("state_changed_us", UNIT, "StateChangeTimestamp", "t"),
     ("active_since_us", UNIT, "ActiveEnterTimestamp", "t"),
-    ("has_job", UNIT, "Job", "(uo)"),
     ("result", ENDING, "Result", "s"),
     ("control_group", CGROUP, "ControlGroup", "s"),
     ("memory_bytes", CGROUP, "MemoryCurrent", "t"),

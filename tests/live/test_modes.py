@@ -14,6 +14,7 @@ from pathlib import Path
 
 import machine
 import pytest
+import user_manager
 from machine import Manager
 from node import CTL
 
@@ -31,10 +32,10 @@ token=$("$1" token issue --service fs --action list --path-prefix /usr --quiet)
 systemctl list-units --all --no-legend --plain 'strata-*.service' 'strata-*.socket' | grep -v embedded || true
 """
 
-# A user manager of `nobody`, in a cgroup of its own in every hierarchy that it could have one in. Whoever runs Strata
-# in user mode can read the code that it runs: where this checkout is hidden, by root's home say, it is shown in a mount
-# namespace of the test's own.
-USER = """
+# Whoever runs Strata in user mode can read the code that it runs: where this checkout is hidden, by root's home say, it
+# is shown in a mount namespace of the test's own.
+USER = (
+    """
 set -eu -o pipefail
 umask 022
 ctl=$1 top=$2 checkout=$3 closed=$4
@@ -50,28 +51,20 @@ if [ -n "$closed" ]; then
         mount --bind "$top/checkout/$part" "$checkout/$part"
     done
 fi
-for tree in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
-    [ -e "$tree/cgroup.procs" ] || continue
-    mkdir -p "$tree/strata-user-mode"
-    chown -R 65534 "$tree/strata-user-mode"
-    echo $$ > "$tree/strata-user-mode/cgroup.procs"
-done
-export XDG_RUNTIME_DIR=$top HOME=$top
 unset STRATA_RUNTIME_DIR STRATA_STATE_DIR STRATA_CONFIG_DIR
-setpriv --reuid 65534 --regid 65534 --clear-groups /usr/lib/systemd/systemd --user 2> "$top/log" &
-manager=$!
-trap 'kill $manager; wait $manager || true' EXIT
-for _ in $(seq 100); do [ -S "$top/systemd/private" ] && break; sleep 0.05; done
-as() { setpriv --reuid 65534 --regid 65534 --clear-groups "$ctl" "$@"; }
-as up >&2
-as status --json
-mkdir -p "$top/files"; echo hello > "$top/files/a.txt"; chmod -R a+rX "$top/files"
-token=$(as token issue --service fs --action open,read --path-prefix "$top/files" --quiet)
-handle=$(as -token "$token" fs.open '{"path":"a.txt"}' | sed -n 's/.*"handle": "\\(.*\\)".*/\\1/p')
-as -token "$token" fs.read "{\\"handle\\":\\"$handle\\"}" | grep -q '"data": "hello'
-as down >&2
-ls "$top/strata" >&2 || true
 """
+    + user_manager.START
+    + """ctl() { as "$ctl" "$@"; }
+ctl up >&2
+ctl status --json
+mkdir -p "$top/files"; echo hello > "$top/files/a.txt"; chmod -R a+rX "$top/files"
+token=$(ctl token issue --service fs --action open,read --path-prefix "$top/files" --quiet)
+handle=$(ctl -token "$token" fs.open '{"path":"a.txt"}' | sed -n 's/.*"handle": "\\(.*\\)".*/\\1/p')
+ctl -token "$token" fs.read "{\\"handle\\":\\"$handle\\"}" | grep -q '"data": "hello'
+ctl down >&2
+[ -z "$(ls "$top"/strata/*.sock 2> "$top/none")" ]
+"""
+)
 
 
 @pytest.fixture

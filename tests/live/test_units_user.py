@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+import user_manager
 from machine import Manager
 
 from strata.paths import Paths
@@ -19,29 +20,22 @@ from strata.units.render import render
 
 STARTER = Path(__file__).with_name("unit_start.py")
 
-# A user manager of `nobody`, in a cgroup of its own in every hierarchy that it could have one in (systemd needs one to
-# make more below), then the service, its answer, and an end to all of it.
-SCRIPT = """
+# A user manager, then the service, its answer, and an end to all of it.
+SCRIPT = (
+    """
 set -e
 top=$1 python=$2 starter=$3 version=$4
 mkdir -p "$top"
 chown 65534 "$top"
 chmod 700 "$top"
-for tree in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
-    [ -e "$tree/cgroup.procs" ] || continue
-    mkdir -p "$tree/strata-user-test"
-    chown -R 65534 "$tree/strata-user-test"
-    echo $$ > "$tree/strata-user-test/cgroup.procs"
-done
-export XDG_RUNTIME_DIR=$top HOME=$top
-setpriv --reuid 65534 --clear-groups /usr/lib/systemd/systemd --user 2> "$top/log" &
-manager=$!
-trap 'kill $manager; wait $manager || true' EXIT
-for _ in $(seq 100); do [ -S "$top/systemd/private" ] && break; sleep 0.05; done
+"""
+    + user_manager.START
+    + """
 "$python" "$starter" "unix:path=$top/systemd/private" "$version" >&2
 for _ in $(seq 200); do grep -qs ']$' "$top/out" && break; sleep 0.05; done
 cat "$top/out"
 """
+)
 
 ASK = """
 import json, os, socket
