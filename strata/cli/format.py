@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import time
 
-from strata.units import values
+from strata import values
 
 _SPANS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 _SIZES = "BKMGTP"

@@ -10,8 +10,8 @@ import ipaddress
 import re
 import socket
 
+from strata import values
 from strata.errors import InvalidArgument
-from strata.units import values
 from strata.units.rows import Property, ReadAs
 from strata.units.text import words
 

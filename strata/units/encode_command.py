@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from strata import values
 from strata.errors import InvalidArgument
-from strata.units import kernel, values
+from strata.units import kernel
 from strata.units.rows import Property, ReadAs
 from strata.units.text import fields, first_word, padded, raw_words, words
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
+from strata import values
 from strata.errors import InvalidArgument
-from strata.units import kernel, values
+from strata.units import kernel
 from strata.units.rows import Assigned, Property, ReadAs
 from strata.units.text import unescape, words
 

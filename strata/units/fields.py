@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from strata import values
 from strata.errors import InvalidArgument
-from strata.units import names, values
+from strata.units import names
 
 Reader: TypeAlias = Callable[[Any], Any]
 

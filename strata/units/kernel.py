@@ -8,8 +8,8 @@ import re
 import signal
 from collections.abc import Callable, Mapping
 
+from strata import values
 from strata.errors import InvalidArgument
-from strata.units import values
 from strata.units.fields import suggestion
 from strata.units.text import words
 

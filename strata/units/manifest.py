@@ -16,8 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from strata import values
 from strata.errors import InvalidArgument
-from strata.units import contract, fields, names, values
+from strata.units import contract, fields, names
 from strata.units.model import Health, Limits, Manifest, Restart, Socket, Verbatim
 
 CORE_DIRECTORY = Path(__file__).resolve().parent.parent / "services"

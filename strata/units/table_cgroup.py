@@ -7,7 +7,7 @@ from strata.units import encode_cgroup as cgroup
 from strata.units import kernel
 from strata.units.encode_exec import selection, strings
 from strata.units.rows import Row, each, each_as, family, one, one_as
-from strata.units.values import boolean, microseconds, size
+from strata.values import boolean, microseconds, size
 
 CGROUP: tuple[Row, ...] = (
     # directive, signature, reader, sample

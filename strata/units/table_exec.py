@@ -8,7 +8,7 @@ from strata.units import encode_mount as mount
 from strata.units import kernel
 from strata.units.encode_exec import strings
 from strata.units.rows import Row, each, each_as, family, merged, one, one_as
-from strata.units.values import Integer, boolean, microseconds, mode, nanoseconds, unsigned32
+from strata.values import Integer, boolean, microseconds, mode, nanoseconds, unsigned32
 
 EXEC: tuple[Row, ...] = (
     # directive, signature, reader, sample

@@ -8,7 +8,7 @@ from strata.units import kernel
 from strata.units.encode_cgroup import listen
 from strata.units.encode_exec import strings
 from strata.units.rows import Row, each, each_as, family, one, one_as
-from strata.units.values import Integer, boolean, microseconds, mode, signed32, signed64, size, unsigned32
+from strata.values import Integer, boolean, microseconds, mode, signed32, signed64, size, unsigned32
 
 _COMMANDS = "ExecCondition ExecStartPre ExecStart ExecStartPost ExecReload ExecStop ExecStopPost"
 

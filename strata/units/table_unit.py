@@ -6,7 +6,7 @@ from __future__ import annotations
 from strata.units import encode_cgroup as cgroup
 from strata.units.encode_exec import strings
 from strata.units.rows import Row, each, each_as, family, one
-from strata.units.values import boolean, microseconds, unsigned32
+from strata.values import boolean, microseconds, unsigned32
 
 _CONDITIONS = {
     "ACPower": "no",

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strata import values
 from strata.errors import InvalidArgument
-from strata.units import values
 
 SPANS = ["5", "5s", "1min 30s", "500ms", "2h", "1d 12h", "1w", "1M", "1y", "0.5s", "1.5h", "7us", "2min200ms", "3 sec"]
 
