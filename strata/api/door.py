@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""What every protocol of the door works with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from strata.api import credentials
+from strata.api.limits import LIMITS, DoorLimits
+from strata.api.pool import RoomPool
+from strata.config import ApiSettings
+
+
+class Door(NamedTuple):
+    """`room` is the way to the sandbox room, for all four protocols alike."""
+
+    room: RoomPool
+    settings: ApiSettings
+    limits: DoorLimits = LIMITS
+
+    def token(self, authorization: Iterable[str], subprotocols: Iterable[str] = ()) -> str:
+        """The caller's token from the values of `authorization` (a header, gRPC metadata) or from a WebSocket's
+        subprotocols. Raises Unauthenticated when there is none, unless insecure_no_auth lets everybody in."""
+        return credentials.offered(subprotocols) or credentials.bearer(
+            authorization, required=not self.settings.insecure_no_auth
+        )

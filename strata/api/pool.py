@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""Calls to the sandbox room over a few connections that stay open, and how many of them there may be at once."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from strata.api.limits import LIMITS, DoorLimits
+from strata.api.room_connection import RoomConnection, connect
+from strata.errors import BY_CODE, Internal, InvalidArgument, ResourceExhausted, StrataError, Unavailable
+from strata.sockets import frame
+
+QUICK = frozenset({"sandbox.stats", "sandbox.list", "sandbox.describe"})
+"""Answered at once, so they may use the reserved connections."""
+
+EMPTY = msgspec.Raw(b"null")
+
+
+class _Auth(msgspec.Struct):
+    token: str
+
+
+class _Request(msgspec.Struct, omit_defaults=True):
+    v: int | None = None
+    req_id: str | None = None
+    method: str | None = None
+    auth: _Auth | None = None
+    params: Any = None
+
+
+class _ErrorBody(msgspec.Struct):
+    code: int = 5
+    message: str = "no message"
+    details: dict[str, Any] = {}
+
+
+class _Reply(msgspec.Struct):
+    ok: bool = False
+    result: msgspec.Raw = EMPTY
+    more: bool = False
+    error: _ErrorBody | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Reply).decode
+
+
+class RoomPool:
+    """The door's way to one room. Closing it hangs up every call."""
+
+    def __init__(self, path: Path, limits: DoorLimits = LIMITS) -> None:
+        self.path, self.limits = path, limits
+        self._idle: list[RoomConnection] = []
+        self._open: set[RoomConnection] = set()
+        self._connecting = 0
+        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
+        self._per_token: collections.Counter[str] = collections.Counter()
+
+    async def call(self, method: str, params: Any, token: str = "", descriptors: Sequence[int] = ()) -> Any:
+        """The result of a call, decoded. Raises the StrataError that the room answered, or Unavailable."""
+        return msgspec.json.decode(await self.raw(method, params, token, descriptors))
+
+    async def raw(self, method: str, params: Any, token: str = "", descriptors: Sequence[int] = ()) -> msgspec.Raw:
+        """The result as the room's own JSON. Cancelling the caller hangs up, which cancels the call.
+
+        `params` is anything msgspec encodes to an object. The descriptors stay the caller's to close.
+        """
+        framed = _framed(method, params, token)
+        async with self._lent(method, token) as connection:
+            connection.send(framed, descriptors)
+            return _result(await connection.reply()).result
+
+    async def stream(
+        self, method: str, params: Any, token: str = "", descriptors: Sequence[int] = ()
+    ) -> AsyncIterator[msgspec.Raw]:
+        """Every frame of a streaming call but the closing one, as JSON. Leaving early (aclose) cancels the call."""
+        framed = _framed(method, params, token)
+        async with self._lent(method, token) as connection:
+            connection.send(framed, descriptors)
+            while (reply := _result(await connection.reply())).more:
+                yield reply.result
+
+    def close(self) -> None:
+        """Hang up everywhere."""
+        for connection in tuple(self._open):
+            connection.abort()
+
+    # --- connections
+
+    @contextlib.asynccontextmanager
+    async def _lent(self, method: str, token: str) -> AsyncIterator[RoomConnection]:
+        with self._counted(token):
+            connection = await self._take(method in QUICK)
+            try:
+                yield connection
+            except StrataError as error:
+                if isinstance(error, Unavailable | Internal) and not connection.usable:
+                    connection.abort()
+                self._give_back(connection)
+                raise
+            except BaseException:  # cancelled, or a stream that was left: the answer to come is nobody's
+                connection.abort()
+                raise
+            self._give_back(connection)
+
+    @contextlib.contextmanager
+    def _counted(self, token: str) -> Iterator[None]:
+        if self._per_token[token] >= self.limits.calls_per_token:
+            most = self.limits.calls_per_token
+            raise ResourceExhausted(f"cannot take more: {most} requests of this token are being answered; wait for one")
+        self._per_token[token] += 1
+        try:
+            yield
+        finally:
+            self._per_token[token] -= 1
+            if not self._per_token[token]:
+                del self._per_token[token]
+
+    async def _take(self, quick: bool) -> RoomConnection:
+        most = self.limits.room_connections - (0 if quick else self.limits.reserved_room_connections)
+        while len(self._open) + self._connecting - len(self._idle) >= most:
+            await self._turn()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        return await self._connected()
+
+    async def _connected(self) -> RoomConnection:
+        self._connecting += 1
+        try:
+            connection = await connect(self.path, self._lost)
+        finally:
+            self._connecting -= 1
+        self._open.add(connection)
+        return connection
+
+    async def _turn(self) -> None:
+        """Wait until a connection may be free."""
+        if len(self._waiting) >= self.limits.waiting_calls:
+            raise Unavailable("cannot take more: too many requests are waiting; try again in a moment")
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(self.limits.wait_seconds):
+                await turn
+        except TimeoutError as error:
+            raise Unavailable("cannot answer now: every way to the room is in use; try again in a moment") from error
+        except asyncio.CancelledError:
+            if turn.done():
+                self._wake()  # the turn was ours; it goes to the next
+            raise
+        finally:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+
+    def _give_back(self, connection: RoomConnection) -> None:
+        if connection.usable:
+            self._idle.append(connection)
+            self._wake()
+
+    def _lost(self, connection: RoomConnection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+
+def _framed(method: str, params: Any, token: str) -> bytes:
+    request = _Request(1, os.urandom(8).hex(), method, _Auth(token) if token else None, params)
+    try:
+        return frame.encode(_encode(request))
+    except frame.FrameError as error:
+        raise InvalidArgument(f"cannot pass the request on: {error}; send less") from error
+
+
+def _result(payload: bytes | bytearray) -> _Reply:
+    try:
+        reply = _decode(payload)
+    except msgspec.DecodeError as error:
+        raise Internal(f"the room answered with something that is no reply: {error}") from error
+    if not reply.ok:
+        raise _error(reply.error or _ErrorBody())
+    return reply
+
+
+def _error(body: _ErrorBody) -> StrataError:
+    error = BY_CODE.get(body.code, Internal)(body.message)
+    error.details = body.details
+    return error

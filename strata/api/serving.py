@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""Listening: every accepted connection is sniffed and gets the protocol that its client speaks."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Protocol
+
+from strata.api.limits import LIMITS, DoorLimits
+from strata.api.sniffing import Factory, Sniffer
+
+
+class Serving(Protocol):
+    """One protocol's server: a factory of connections, and an end."""
+
+    def protocol(self) -> asyncio.Protocol:
+        """The protocol of one more connection."""
+
+    async def close(self) -> None:
+        """Let running calls end, a short while, then cancel them and close every connection."""
+
+
+class Server:
+    """The door's server: HTTP/1 (with WebSockets and MCP) and HTTP/2 (gRPC) on the same sockets."""
+
+    def __init__(self, http1: Serving, http2: Serving, limits: DoorLimits = LIMITS) -> None:
+        self._protocols = (http1, http2)
+        self._limits = limits
+        self._listeners: list[asyncio.AbstractServer] = []
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept on `sock` (already bound and listening) until `close`."""
+        loop = asyncio.get_running_loop()
+        self._listeners.append(await loop.create_server(self._connection, sock=sock))
+
+    async def close(self) -> None:
+        """Take no more connections and end those that there are."""
+        for listener in self._listeners:
+            listener.close()
+        await asyncio.gather(*(protocol.close() for protocol in self._protocols))
+
+    def _connection(self) -> Sniffer:
+        factories: tuple[Factory, Factory] = (self._protocols[0].protocol, self._protocols[1].protocol)
+        return Sniffer(*factories, self._limits.header_seconds)
