@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: MIT
+"""The cgroups of a session, below its delegated scope (cgroups(7), systemd.resource-control(5) Delegate=).
+
+The cgroup2 tree says who belongs together, kills and freezes: it is there on pure v2 machines and, without
+controllers, on hybrid ones. What a group used is asked of whichever hierarchy has the controller; on hybrid machines
+that is a v1 hierarchy, where the same group has a directory of the same name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from strata.embedded.cgroups import hierarchies
+from strata.errors import Internal
+from strata.sandbox.inotify import Inotify
+
+_CONTROLLERS = ("cpu", "io", "memory", "pids")
+_ROUNDS = 20
+
+
+class Usage(NamedTuple):
+    """What a group used so far. `memory_peak` in bytes, None where no controller says."""
+
+    cpu_usec: int
+    memory_peak: int | None
+    oom_kills: int
+
+
+class Group(NamedTuple):
+    """One cgroup: its cgroup2 directory, and its directory in the v1 memory hierarchy if there is one."""
+
+    tree: Path
+    memory: Path | None = None
+
+    @property
+    def directories(self) -> list[str]:
+        """What a process has to join to be in the group."""
+        return [str(path) for path in (self.tree, self.memory) if path]
+
+    def make(self, name: str) -> Group:
+        """A child group."""
+        child = Group(self.tree / name, self.memory / name if self.memory else None)
+        for directory in child.directories:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory)
+        return child
+
+    def children(self) -> list[Group]:
+        """The groups directly below."""
+        with contextlib.suppress(FileNotFoundError):
+            names = [entry.name for entry in os.scandir(self.tree) if entry.is_dir()]
+            return [Group(self.tree / name, self.memory / name if self.memory else None) for name in names]
+        return []
+
+    def join(self, pid: int) -> None:
+        """Move a process in."""
+        for directory in self.directories:
+            _write(Path(directory) / "cgroup.procs", str(pid))
+
+    def pids(self) -> list[int]:
+        """The processes in it, not those of its children."""
+        return [int(word) for word in _read(self.tree / "cgroup.procs").split()]
+
+    @property
+    def populated(self) -> bool:
+        """Whether a process is in it or below; False when it is gone."""
+        return "populated 1" in _read(self.tree / "cgroup.events")
+
+    def kill(self) -> None:
+        """SIGKILL to every process in it and below, those being born included (cgroup.kill)."""
+        with contextlib.suppress(FileNotFoundError):
+            _write(self.tree / "cgroup.kill", "1")
+
+    def kill_but(self, spared: int) -> None:
+        """SIGKILL to every process in it but one; frozen meanwhile, so that none is born unseen."""
+        for _ in range(_ROUNDS):
+            self.freeze()
+            doomed = [pid for pid in self.pids() if pid not in (spared, 0)]
+            for pid in doomed:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.thaw()
+            if not doomed:
+                return
+
+    def freeze(self) -> None:
+        """Stop everything in it; see `frozen`."""
+        _write(self.tree / "cgroup.freeze", "1")
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        with contextlib.suppress(FileNotFoundError):
+            _write(self.tree / "cgroup.freeze", "0")
+
+    @property
+    def frozen(self) -> bool:
+        """Whether everything in it has stopped."""
+        return "frozen 1" in _read(self.tree / "cgroup.events")
+
+    def usage(self) -> Usage:
+        """What it used since it was made, or since `reset_peak`."""
+        cpu = _field(_read(self.tree / "cpu.stat"), "usage_usec")
+        if self.memory:
+            peak = _number(_read(self.memory / "memory.max_usage_in_bytes"))
+            return Usage(cpu, peak, _field(_read(self.memory / "memory.oom_control"), "oom_kill"))
+        peak = _number(_read(self.tree / "memory.peak"))
+        return Usage(cpu, peak, _field(_read(self.tree / "memory.events"), "oom_kill"))
+
+    def reset_peak(self) -> bool:
+        """Begin to measure the peak anew; False where the kernel cannot (cgroup2: per descriptor, from 6.12 on)."""
+        if self.memory is None:
+            return False
+        _write(self.memory / "memory.max_usage_in_bytes", "0")
+        return True
+
+    def remove(self) -> bool:
+        """Remove it and what is below; False while a process is left."""
+        for child in self.children():
+            if not child.remove():
+                return False
+        for directory in self.directories:
+            try:
+                os.rmdir(directory)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                return False
+        return True
+
+
+class Layout(NamedTuple):
+    """Where this machine has the hierarchies; read once."""
+
+    tree: Path
+    memory: Path | None
+
+    def group_of(self, pid: int, scope: str) -> Group | None:
+        """The group of a scope that a process is in, or None while it is somewhere else."""
+        places: dict[str, str] = {}
+        for line in _read(Path(f"/proc/{pid}/cgroup")).splitlines():
+            _, controllers, path = line.split(":", 2)
+            places.update(dict.fromkeys(controllers.split(","), path))
+        tree = _within(places.get("", ""), scope)
+        if tree is None:
+            return None
+        memory = _within(places.get("memory", ""), scope)
+        return Group(self.tree / tree.lstrip("/"), self.memory / memory.lstrip("/") if self.memory and memory else None)
+
+
+def layout() -> Layout:
+    """Raises Internal where there is no cgroup2 tree at all."""
+    found = hierarchies(Path("/proc/self/mountinfo").read_text())
+    tree = next((one.mount_point for one in found if one.kind == "cgroup2"), None)
+    if tree is None:
+        raise Internal("cannot make sandboxes: no cgroup2 hierarchy is mounted; mount one below /sys/fs/cgroup")
+    memory = (one.mount_point for one in found if one.kind == "cgroup" and "memory" in one.options.split(","))
+    return Layout(tree, next(memory, None))
+
+
+def delegate(root: Group) -> None:
+    """Have the children of a scope counted one by one, where cgroup2 has the controllers. The scope itself must hold
+    no process by then (cgroups(7), "no internal processes")."""
+    available = _read(root.tree / "cgroup.controllers").split()
+    wanted = " ".join(f"+{name}" for name in _CONTROLLERS if name in available)
+    if wanted:
+        _write(root.tree / "cgroup.subtree_control", wanted)
+
+
+class Emptiness:
+    """Tells when groups are empty."""
+
+    def __init__(self) -> None:
+        self._inotify = Inotify()
+
+    def close(self) -> None:
+        """Tell nothing any more."""
+        self._inotify.close()
+
+    async def wait(self, group: Group, timeout: float) -> bool:
+        """Until no process is in the group or below; False after `timeout` seconds."""
+        changed = asyncio.Event()
+        try:
+            number = self._inotify.watch(str(group.tree / "cgroup.events"), changed.set)
+        except FileNotFoundError:
+            return True
+        try:
+            async with asyncio.timeout(timeout):
+                while group.populated:
+                    await changed.wait()
+                    changed.clear()
+        except TimeoutError:
+            return not group.populated
+        finally:
+            self._inotify.forget(number)
+        return True
+
+
+def _within(path: str, scope: str) -> str | None:
+    """`path` up to and with the scope's own directory, if it leads there."""
+    parts = path.split("/")
+    return "/".join(parts[: parts.index(scope) + 1]) if scope in parts else None
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        yield name, value
+
+
+def _field(text: str, name: str) -> int:
+    return next((int(value) for found, value in _lines(text) if found == name), 0)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.strip().isdigit() else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    except OSError as error:
+        if error.errno == errno.ENODEV:  # removed while it was open
+            return ""
+        raise
+
+
+def _write(path: Path, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""inotify(7) on an event loop: how the kernel tells that a cgroup emptied, without asking it again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import struct
+from collections.abc import Callable
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_EVENT = struct.Struct("iIII")
+MODIFY = 0x2
+_IGNORED = 0x8000
+
+
+class Inotify:
+    """One instance; a callback for each watched file, called on the loop when it changes."""
+
+    def __init__(self) -> None:
+        self._fd = _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "watch files")
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._fd, self._read)
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+
+    def watch(self, path: str, changed: Callable[[], None]) -> int:
+        """Call `changed` whenever the file is modified; the number to `forget` it by. Raises OSError."""
+        number = _checked(_libc.inotify_add_watch(self._fd, os.fsencode(path), MODIFY), f"watch {path}")
+        self._callbacks[number] = changed
+        return number
+
+    def forget(self, number: int) -> None:
+        """No more calls for this one. A file that is gone took its watch with it."""
+        if self._callbacks.pop(number, None):
+            _libc.inotify_rm_watch(self._fd, number)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, 65_536)
+        except BlockingIOError:
+            return
+        position, changed = 0, {}
+        while position < len(data):
+            number, mask, _, length = _EVENT.unpack_from(data, position)
+            position += _EVENT.size + length
+            if mask & _IGNORED:
+                self._callbacks.pop(number, None)
+            elif number in self._callbacks:
+                changed[number] = self._callbacks[number]
+        for callback in changed.values():
+            callback()
+
+
+def _checked(answer: int, what: str) -> int:
+    if answer < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"cannot {what}: {os.strerror(error)}")
+    return answer

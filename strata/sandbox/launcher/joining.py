@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""Entering a session: its cgroups, then its namespaces, then what can be given up.
+
+The order is the one that leaves nothing to the sandbox: undumpable before anything of it is entered, cgroup files
+opened while the host's tree is still there, privileges dropped before the first path of the sandbox is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+from strata.sandbox.launcher import kernel
+
+EVERYTHING = (
+    kernel.NEWUSER | kernel.NEWNS | kernel.NEWPID | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
+)
+FILES = kernel.NEWUSER | kernel.NEWNS
+"""All that working on files takes: the process stays outside the sandbox's view of processes."""
+
+
+def open_cgroups(directories: Iterable[str]) -> list[int]:
+    """Descriptors by which a process can join these cgroups, also when it no longer sees the host's tree."""
+    return [os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for directory in directories]
+
+
+def join_cgroups(fds: Iterable[int]) -> None:
+    """Move this process; `0` is the writer (cgroups(7))."""
+    for fd in fds:
+        os.write(fd, b"0")
+
+
+def enter(pidfd: int, namespaces: int) -> None:
+    """Join the namespaces of a process of the session and become root in there: uid 0 of its user namespace."""
+    kernel.set_dumpable(False)
+    kernel.setns(pidfd, namespaces)
+    become_root()
+
+
+def become_root() -> None:
+    """Ids as the user namespace that was entered has them. A range maps group 0; a single user may not set groups."""
+    with contextlib.suppress(PermissionError):  # `deny` in a namespace of one user (user_namespaces(7)): there are none
+        os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    kernel.set_dumpable(False)  # a change of ids sets it again (prctl(2))
+
+
+def give_up() -> None:
+    """Root in name only from here on: no capabilities, none to be had by exec."""
+    kernel.drop_capabilities()
+    kernel.set_no_new_privileges()

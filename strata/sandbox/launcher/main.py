@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""The launcher: a small process that forks, so that nothing is started from scratch when a sandbox needs a process.
+
+One request a frame on its standard input (a stream socket to the room): {"id", "do": open|spawn|work, …} with
+descriptors. It answers {"id", "pid"} with a pidfd, or {"id", "error"}. It keeps nothing, knows no secrets, and ends
+when the room does. What it forks goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any, NoReturn
+
+from strata.sandbox.launcher import channel, kernel, opening, spawn, work
+
+
+class Launcher:
+    """One room, one seccomp program."""
+
+    def __init__(self, room: socket.socket, program: bytes) -> None:
+        self.room, self.program = room, program
+
+    def serve(self) -> None:
+        """Until the room hangs up."""
+        wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self.room, select.POLLIN)
+        poll.register(wake_r, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if wake_r in ready:
+                os.read(wake_r, 4096)
+                _reap()
+            if self.room.fileno() in ready:
+                received = channel.receive(self.room)
+                if received is None:
+                    return
+                self._take(*received)
+
+    def _take(self, request: dict[str, Any], fds: list[int]) -> None:
+        number = request["id"]
+        try:
+            pid = os.fork()
+        except OSError as error:
+            channel.send(self.room, {"id": number, "error": f"cannot fork: {error.strerror}"})
+            pid = -1
+        if pid == 0:
+            self._be(request, fds)
+        for fd in fds:
+            os.close(fd)
+        if pid > 0:
+            pidfd = os.pidfd_open(pid)
+            channel.send(self.room, {"id": number, "pid": pid}, [pidfd])
+            os.close(pidfd)
+
+    def _be(self, request: dict[str, Any], fds: list[int]) -> NoReturn:
+        """In the fork: nothing of the launcher is kept but what came with the request."""
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.setsid()
+            kernel.close_all_but([0, 1, 2, *fds])
+            null = os.open(os.devnull, os.O_RDWR)
+            for number in (0, 1):
+                os.dup2(null, number)
+            os.close(null)
+            kernel.set_dumpable(False)
+            kernel.set_name(f"strata-{request['do']}")
+            if request["do"] == "open":
+                opening.run(request, fds, self.program)
+            elif request["do"] == "spawn":
+                spawn.run(request, fds, self.program)
+            else:
+                work.run(request, fds)
+        finally:
+            os._exit(1)
+
+
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def main() -> int:
+    """`python -m strata.sandbox.launcher.main`, with the room's socket as standard input; its filter comes first."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # meant for the room, with which we end
+    room = socket.socket(fileno=os.dup(0))
+    first = channel.receive(room)
+    if first is None:
+        return 0
+    message, fds = first
+    program = os.read(fds[0], message["size"])
+    os.close(fds[0])
+    kernel.set_name("strata-launcher")
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # a collection in a fork would touch, and so copy, every page
+    Launcher(room, program).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""A command in a session: a keeper that stays outside and waits, and a child that becomes the command.
+
+The keeper is in the scope's `keepers` cgroup and outside the sandbox's process namespace, so the sandbox can neither
+see nor stop it; it outlives the room, so an end is known also after a restart. What it has to say is one line of JSON
+on its status descriptor: {"exit_code"|"signal", "cpu_ms", "max_rss"} or {"stage", "errno", "message"}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import termios
+from typing import Any, NamedTuple, NoReturn
+
+from strata.sandbox.launcher import joining, kernel
+
+_TIOCSPTLCK = 0x40045431  # linux asm-generic/ioctls.h: 0 unlocks the other side of a terminal
+_TIOCGPTPEER = 0x5441  # opens it without a path
+_HIGH = 256  # above every number that a plan asks for
+
+
+class Descriptors(NamedTuple):
+    """What comes with a spawn, in this order. For a terminal, `status` is a stream socket and there are no others: the
+    terminal's master goes out over it first. Else `others` take the numbers that the plan's `numbers` say."""
+
+    pidfd: int
+    status: int
+    others: tuple[int, ...]
+
+
+def run(plan: dict[str, Any], fds: list[int], program: bytes) -> NoReturn:
+    """Be the keeper; never returns. `program` is the seccomp filter."""
+    given = Descriptors(fds[0], fds[1], tuple(fds[2:]))
+    try:
+        _keep(plan, given, program)
+    except OSError as error:
+        _say(given.status, {"stage": "join", "errno": error.errno, "message": str(error.strerror or error)})
+    finally:
+        os._exit(0)
+
+
+def _keep(plan: dict[str, Any], given: Descriptors, program: bytes) -> None:
+    joining.join_cgroups(own := joining.open_cgroups(plan["keepers"]))
+    group = joining.open_cgroups(plan["group"])
+    joining.enter(given.pidfd, joining.EVERYTHING)
+    places = _terminal(plan, given) if plan["terminal"] else dict(zip(plan["numbers"], given.others, strict=True))
+    failed_r, failed_w = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _become(plan, places, group, failed_w, program)
+    for fd in {*own, *group, *places.values(), failed_w, given.pidfd}:
+        os.close(fd)
+    joining.give_up()
+    failure = os.read(failed_r, 4096)
+    _, status, usage = os.wait4(child, 0)
+    _say(given.status, json.loads(failure) if failure else _ended(status, usage))
+
+
+def _ended(status: int, usage: resource.struct_rusage) -> dict[str, Any]:
+    end = {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"exit_code": os.WEXITSTATUS(status)}
+    return end | {"cpu_ms": round((usage.ru_utime + usage.ru_stime) * 1000, 3), "max_rss": usage.ru_maxrss * 1024}
+
+
+def _say(status: int, record: dict[str, Any]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody wants to know any more
+        os.write(status, json.dumps(record).encode() + b"\n")
+
+
+def _terminal(plan: dict[str, Any], given: Descriptors) -> dict[int, int]:
+    """A pair of the sandbox's own devpts; the master goes to the room, the other side becomes the child's three."""
+    master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", plan["rows"], plan["cols"], 0, 0))
+    other = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    with socket.socket(fileno=os.dup(given.status)) as room:
+        socket.send_fds(room, [b"T"], [master])
+    os.close(master)
+    return {0: other, 1: other, 2: other}
+
+
+def _become(plan: dict[str, Any], places: dict[int, int], group: list[int], failed: int, program: bytes) -> NoReturn:
+    """Be the command. What goes wrong on the way is told through `failed`, which exec closes."""
+    stage = "join"
+    try:
+        joining.join_cgroups(group)
+        os.setsid()
+        failed = fcntl.fcntl(failed, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        _place(places)
+        if plan["terminal"]:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        kernel.close_all_but([*places, failed])
+        _limit(plan)
+        _reset_signals()
+        stage = "directory"
+        os.chdir(plan["cwd"])
+        stage = "restrict"
+        joining.give_up()
+        kernel.install_seccomp(program)
+        stage = "exec"
+        os.umask(0o022)
+        os.execvpe(plan["argv"][0], plan["argv"], plan["env"])  # noqa: S606  that is what a sandbox is for
+    except OSError as error:
+        record = {"stage": stage, "errno": error.errno, "message": str(error.strerror or error)}
+        os.write(failed, json.dumps(record).encode())
+    finally:
+        os._exit(127)
+
+
+def _place(places: dict[int, int]) -> None:
+    """Bring each descriptor to its number, whatever numbers they have now."""
+    aside = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH) for number, fd in places.items()}
+    for number, fd in aside.items():
+        os.dup2(fd, number)
+
+
+def _limit(plan: dict[str, Any]) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if files := plan.get("files_max"):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+
+def _reset_signals() -> None:
+    """Python ignores SIGPIPE and SIGXFSZ, the launcher more; what is ignored would stay so over an exec."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())

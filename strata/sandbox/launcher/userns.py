@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""User namespaces of sessions: root inside is a private range outside (system mode) or the caller (user mode).
+
+user_namespaces(7). A range is mapped by a privileged parent, so a child makes the namespace and is let go once a
+descriptor of it is held; a single user is mapped by the process itself.
+"""
+
+from __future__ import annotations
+
+import os
+
+from strata.sandbox.launcher import kernel
+
+RANGE = 65_536
+
+
+def of_range(first: int) -> int:
+    """A descriptor of a new user namespace in which 0..65535 are `first`..`first`+65535 outside."""
+    made_r, made_w = os.pipe()
+    leave_r, leave_w = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            kernel.unshare(kernel.NEWUSER)
+            os.write(made_w, b"1")
+            os.close(leave_w)
+            os.read(leave_r, 1)
+        finally:
+            os._exit(1)
+    os.close(made_w)
+    try:
+        if not os.read(made_r, 1):
+            raise OSError("cannot make a user namespace: the kernel refuses (see user.max_user_namespaces)")
+        for name in ("uid_map", "gid_map"):
+            _write(f"/proc/{child}/{name}", f"0 {first} {RANGE}")
+        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        for fd in (made_r, leave_r, leave_w):
+            os.close(fd)
+        os.waitpid(child, 0)
+
+
+def of_caller() -> None:
+    """Move this very process into a new user namespace in which it is root, and nobody else is anybody."""
+    uid, gid = os.geteuid(), os.getegid()
+    kernel.unshare(kernel.NEWUSER)
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/gid_map", f"0 {gid} 1")
+    _write("/proc/self/uid_map", f"0 {uid} 1")
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
