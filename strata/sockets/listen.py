@@ -16,19 +16,48 @@ BACKLOG = 1024
 
 
 def inherited() -> dict[str, socket.socket]:
-    """Sockets that systemd passed to this very process, by FDNAME. The variables are removed: children get none."""
+    """Listening sockets that systemd passed to this very process, by FDNAME; asked a second time, none."""
+    return {name: socket.socket(fileno=fd) for name, fd in _hand_over(listening=True).items()}
+
+
+def stored() -> dict[str, int]:
+    """All else that systemd passed: what this service put into its descriptor store (FDSTORE, sd_notify(3)) before it
+    was restarted, by FDNAME. The descriptors are the caller's, close-on-exec; asked a second time, none."""
+    return _hand_over(listening=False)
+
+
+_passed: list[tuple[str, int]] = []  # not handed over yet
+
+
+def _hand_over(listening: bool) -> dict[str, int]:
+    _passed.extend(_take())
+    found: dict[str, int] = {}
+    for name, fd in tuple(_passed):
+        if _listens(fd) == listening:
+            _passed.remove((name, fd))
+            # One unit may pass several sockets under its one name; each is kept.
+            found[name if name and name not in found else f"{name}{fd - _FIRST_FD}"] = fd
+    return found
+
+
+def _take() -> list[tuple[str, int]]:
+    """What was passed, in systemd's order. The variables are removed: children get none."""
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "0")
     names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
     if pid != str(os.getpid()):
-        return {}
-    found = {}
+        return []
+    found = []
     for index in range(int(count)):
-        fd = _FIRST_FD + index
-        os.set_inheritable(fd, False)
-        name = names[index] if index < len(names) else ""
-        # One unit may pass several sockets under its one name; each is kept.
-        found[name if name and name not in found else f"{name}{index}"] = socket.socket(fileno=fd)
+        os.set_inheritable(_FIRST_FD + index, False)
+        found.append((names[index] if index < len(names) else "", _FIRST_FD + index))
     return found
+
+
+def _listens(fd: int) -> bool:
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        return False
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def bound(path: Path, mode: int = 0o666) -> socket.socket:

@@ -26,14 +26,32 @@ def mention(*assignments: str) -> bool:
 
 
 def _send(assignments: Sequence[str], fds: Sequence[int], flags: int) -> bool:
+    sock = connected()
+    if sock is None:
+        return False
+    with sock:
+        send(sock, assignments, fds, flags)
+    return True
+
+
+def connected() -> socket.socket | None:
+    """A socket to the service manager, for who has much to tell it; None when there is no manager."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
-        return False
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        return None
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    try:
         sock.connect("\0" + address[1:] if address.startswith("@") else address)
-        sock.sendmsg(["\n".join(assignments).encode()], rights, flags)
-    return True
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def send(sock: socket.socket, assignments: Sequence[str], fds: Sequence[int] = (), flags: int = 0) -> None:
+    """One message over such a socket."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    sock.sendmsg(["\n".join(assignments).encode()], rights, flags)
 
 
 def watchdog_seconds() -> float | None:
