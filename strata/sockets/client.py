@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 from strata.errors import BY_CODE, Internal, InvalidArgument, StrataError, Unavailable
+from strata.sockets import descriptors as passing
 from strata.sockets import frame
 
 
@@ -48,36 +50,56 @@ class Client:
         """Hang up."""
         self._sock.close()
 
-    def call(self, method: str, params: Any = None, token: str = "", req_id: str = "") -> Any:
-        """The `result` of a call (None when it has none). Raises the StrataError that the service answered."""
-        reply = self.exchange(method, params, token, req_id)
+    def wait(self, timeout: float | None) -> None:
+        """Let every wait from here on take `timeout` seconds at most."""
+        self._sock.settimeout(timeout)
+
+    def call(
+        self, method: str, params: Any = None, token: str = "", req_id: str = "", descriptors: Sequence[int] = ()
+    ) -> Any:
+        """The `result` of a call (None when it has none). Raises the StrataError that the service answered.
+
+        `descriptors` go with it, where the service takes any; they stay the caller's to close.
+        """
+        reply = self.exchange(method, params, token, req_id, descriptors)
         if not reply.get("ok"):
             raise error_of(reply)
         return reply.get("result")
 
-    def exchange(self, method: str, params: Any = None, token: str = "", req_id: str = "") -> dict[str, Any]:
+    def exchange(
+        self, method: str, params: Any = None, token: str = "", req_id: str = "", descriptors: Sequence[int] = ()
+    ) -> dict[str, Any]:
         """The whole reply envelope, `ok` or not. Raises Unavailable when the connection breaks."""
-        self._send(method, params, token, req_id)
+        self._send(method, params, token, req_id, descriptors)
         return self._receive()
 
-    def stream(self, method: str, params: Any = None, token: str = "") -> Iterator[Any]:
-        """Results of a streaming method, until its last. Raises StrataError."""
-        for reply in self.replies(method, params, token):
-            if not reply.get("ok"):
-                raise error_of(reply)
-            if reply.get("more"):
-                yield reply.get("result")
+    def stream(
+        self, method: str, params: Any = None, token: str = "", descriptors: Sequence[int] = ()
+    ) -> Generator[Any, None, None]:
+        """Results of a streaming method, until its last. Raises StrataError. Closing it hangs up, which cancels it."""
+        with contextlib.closing(self.replies(method, params, token, descriptors)) as replies:
+            for reply in replies:
+                if not reply.get("ok"):
+                    raise error_of(reply)
+                if reply.get("more"):
+                    yield reply.get("result")
 
-    def replies(self, method: str, params: Any = None, token: str = "") -> Iterator[dict[str, Any]]:
+    def replies(
+        self, method: str, params: Any = None, token: str = "", descriptors: Sequence[int] = ()
+    ) -> Generator[dict[str, Any], None, None]:
         """Every reply envelope of a call: one, or all frames of a stream. Raises Unavailable."""
-        self._send(method, params, token, "")
+        self._send(method, params, token, "", descriptors)
         more = True
-        while more:
-            reply = self._receive()
-            more = bool(reply.get("more"))
-            yield reply
+        try:
+            while more:
+                reply = self._receive()
+                more = bool(reply.get("more"))
+                yield reply
+        finally:
+            if more:  # left in the middle: what still comes must not be taken for the next one's
+                self.close()
 
-    def _send(self, method: str, params: Any, token: str, req_id: str) -> None:
+    def _send(self, method: str, params: Any, token: str, req_id: str, descriptors: Sequence[int] = ()) -> None:
         request: dict[str, Any] = {"v": 1, "req_id": req_id or new_req_id(), "method": method}
         if token:
             request["auth"] = {"token": token}
@@ -88,7 +110,8 @@ class Client:
         except frame.FrameError as error:
             raise InvalidArgument(f"cannot call {method}: {error}; send less") from error
         try:
-            self._sock.sendall(framed)
+            sent = passing.send(self._sock, framed, descriptors) if descriptors else 0
+            self._sock.sendall(memoryview(framed)[sent:])
         except OSError as error:
             raise self._broken(error) from error
 

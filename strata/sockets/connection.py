@@ -12,44 +12,16 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from strata.errors import InvalidArgument, ResourceExhausted, StrataError, Unavailable
-from strata.sockets import frame, message, peer
-from strata.sockets.limits import Limits
-from strata.sockets.method import Call, Method
+from strata.sockets import descriptors, frame, message, peer
+from strata.sockets.descriptors import Inbox, Passed
+from strata.sockets.host import Host
+from strata.sockets.method import Call
 from strata.types import Peer
 
 log = logging.getLogger(__name__)
-
-
-class Host(Protocol):
-    """The server, as one of its connections needs it."""
-
-    limits: Limits
-    methods: dict[str, Method]
-    tasks: set[asyncio.Task[None]]
-    partial_bytes: int
-
-    closing: bool
-
-    def admit(self, connection: Connection, ours: int) -> StrataError | None:
-        """Count a new connection, or say why its peer may not have it."""
-
-    def forget(self, connection: Connection) -> None:
-        """Count it no more."""
-
-    def hold_answers(self, connection: Connection, size: int) -> None:
-        """A peer does not read `size` bytes of answers."""
-
-    def release_answers(self, connection: Connection) -> None:
-        """The peer has read them, or is gone."""
-
-    def answer(self, call: Call, method: Method | None, request: message.Request) -> Any:
-        """Result, awaitable or async iterator of a call. Raises StrataError."""
-
-    def failure(self, call: Call, error: Exception) -> bytes:
-        """The framed answer to a call that failed."""
 
 
 class Connection(asyncio.Protocol):
@@ -63,6 +35,8 @@ class Connection(asyncio.Protocol):
         self.task: asyncio.Task[None] | None = None
         self.cancel_on_hangup = False
         self._decoder = frame.Decoder()
+        self._inbox: Inbox | None = None
+        self._lent: tuple[int, ...] = ()  # descriptors of the running call
         self._held = 0  # what the server's budget knows of the decoder's bytes
         self._ended = False  # the peer will send no more
         self._paused = False  # we read no more for now
@@ -76,7 +50,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
         self.peer = peer.credentials(transport.get_extra_info("socket"))
-        if refused := self.server.admit(self, os.geteuid()):
+        ours = os.geteuid()
+        self._inbox = self.server.inbox(self.peer, ours)
+        if refused := self.server.admit(self, ours):
             self._say_and_close(refused)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -85,6 +61,7 @@ class Connection(asyncio.Protocol):
                 handle.cancel()
         self._turn = self._frame_timer = self._write_timer = None
         self._account(0)
+        self._close_inbox()
         self.server.release_answers(self)
         self.server.forget(self)
         self._release_writers()
@@ -103,6 +80,15 @@ class Connection(asyncio.Protocol):
             self._settle(answered=0)
         else:
             self._pump()
+
+    def descriptors_received(self, data: bytes, passed: Passed) -> None:
+        """A piece that came with descriptors: they belong to the last frame that has bytes in it."""
+        if self._inbox is None or self.transport.is_closing():
+            descriptors.close(passed.descriptors)
+        elif refused := self._inbox.put(passed, self._decoder.ahead(data)):
+            self._say_and_close(refused)
+        else:
+            self.data_received(data)
 
     def pause_writing(self) -> None:
         loop = asyncio.get_running_loop()
@@ -131,6 +117,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close once the peer has read what was written; a peer that does not is dropped in `write_seconds`."""
+        self._close_inbox()
         self.transport.close()
         if not self._write_timer:
             loop = asyncio.get_running_loop()
@@ -178,8 +165,12 @@ class Connection(asyncio.Protocol):
         if self._ended and not ours:
             self.close()
             return
-        self._read_on(not (ours and left >= self.server.limits.waiting_bytes))
+        self._read_on(not (ours and self._crowded(left)))
         self._expect_rest(bool(left) and not ours, restart=answered > 0)
+
+    def _crowded(self, left: int) -> bool:
+        limits, inbox = self.server.limits, self._inbox
+        return left >= limits.waiting_bytes or (inbox is not None and len(inbox) >= limits.waiting_descriptors)
 
     def _account(self, size: int) -> bool:
         """Tell the server's budget that `size` bytes are held here; whether that fits."""
@@ -207,6 +198,21 @@ class Connection(asyncio.Protocol):
     # --- calls
 
     def _begin(self, payload: bytes | bytearray) -> None:
+        if self._inbox is not None:
+            self._lent = self._inbox.take()
+        self._answer(payload)
+        if self._lent and not self.task:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        lent, self._lent = self._lent, ()
+        descriptors.close(lent)
+
+    def _close_inbox(self) -> None:
+        if self._inbox is not None:
+            self._inbox.clear()
+
+    def _answer(self, payload: bytes | bytearray) -> None:
         try:
             request = message.decode_request(payload)
         except InvalidArgument as error:
@@ -214,7 +220,8 @@ class Connection(asyncio.Protocol):
             return
         server = self.server
         method = server.methods.get(request.method)
-        call = Call(self.peer, request.req_id, request.method, request.auth.token if request.auth else "")
+        token = request.auth.token if request.auth else ""
+        call = Call(self.peer, request.req_id, request.method, token, None, self._lent)
         try:
             outcome = server.answer(call, method, request)
             if type(outcome) is dict or not (hasattr(outcome, "__await__") or hasattr(outcome, "__aiter__")):
@@ -255,6 +262,7 @@ class Connection(asyncio.Protocol):
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self.server.tasks.discard(task)
+        self._take_back()
         self.task = None
         self._pump()
 

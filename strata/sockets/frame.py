@@ -8,6 +8,9 @@ import struct
 MAX_PAYLOAD = 1_048_576
 """Bytes of payload a frame may carry, either way (1 MiB)."""
 
+MAX_DESCRIPTORS = 4
+"""Descriptors that may be passed with one frame, where a service takes any."""
+
 HEADER = struct.Struct(">I")
 
 
@@ -54,6 +57,17 @@ class Decoder:
         if self._buffer or int.from_bytes(data[:4], "big") != len(data) - 4 or not 4 < len(data) <= 4 + MAX_PAYLOAD:
             return None
         return data[4:]
+
+    def ahead(self, data: bytes) -> int:
+        """How many frames come before the one that the last byte of `data` belongs to. Nothing is taken."""
+        whole = self._buffer[self._start :] + data
+        at, count = 0, 0
+        while len(whole) >= at + 4:
+            at += 4 + int.from_bytes(whole[at : at + 4], "big")  # an impossible size drops the connection anyhow
+            if at >= len(whole):
+                break
+            count += 1
+        return count
 
     def push(self, data: bytes) -> None:
         """Take bytes as they arrived."""

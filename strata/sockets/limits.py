@@ -14,6 +14,8 @@ class Limits(NamedTuple):
     connections_per_uid: int = 256  # of one uid that is neither root nor ours
     waiting_bytes: int = 65_536  # of frames behind a running call of the same connection; the rest waits in the kernel
     partial_bytes: int = 32 * 1_048_576  # of frames unfinished or waiting, over all connections
+    waiting_descriptors: int = 8  # that came with such frames, of one connection
+    descriptors_per_uid: int = 64  # with frames unfinished or waiting, of one uid that is neither root nor ours
     unread_bytes: int = 48 * 1_048_576  # of answers that peers are slow to read; who has been longest is dropped first
     frames_per_turn: int = 32  # answered in one go; then the other connections have their turn
     frame_seconds: float = 30.0  # from a frame's first byte to its last

@@ -16,13 +16,17 @@ class Empty(msgspec.Struct, frozen=True):
 
 
 class Call(NamedTuple):
-    """What a handler may know of its caller. `claims` is the verified token's, or None when there was none."""
+    """What a handler may know of its caller. `claims` is the verified token's, or None when there was none.
+
+    `descriptors` came with the frame. They are closed when the call is answered; who needs one for longer dups it.
+    """
 
     peer: Peer
     req_id: str
     method: str
     token: str = ""
     claims: Any = None
+    descriptors: tuple[int, ...] = ()
 
 
 class Method(NamedTuple):

@@ -11,14 +11,17 @@ import collections
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from strata.errors import Internal, InvalidArgument, PermissionDenied, ResourceExhausted, StrataError, Unauthenticated
 from strata.sockets import message, params
 from strata.sockets.connection import Connection
+from strata.sockets.descriptors import Inbox
 from strata.sockets.limits import LIMITS, Limits
 from strata.sockets.method import Call, Method
+from strata.sockets.transport import Acceptor
 from strata.types import Access, Peer
 
 log = logging.getLogger(__name__)
@@ -33,27 +36,39 @@ _FLUSH_SECONDS = 0.2  # at the end, for peers to read the last answers
 
 
 class Server:
-    """One room behind one or more listening sockets."""
+    """One room behind one or more listening sockets. `descriptors`: its peers may pass some with a frame."""
 
     def __init__(
-        self, methods: Sequence[Method], room: Any, gate: Gate, denied: Denied, limits: Limits = LIMITS
+        self,
+        methods: Sequence[Method],
+        room: Any,
+        gate: Gate,
+        denied: Denied,
+        limits: Limits = LIMITS,
+        *,
+        descriptors: bool = False,
     ) -> None:
         self.methods = {method.name: method for method in methods}
         self.room, self.gate, self.denied, self.limits = room, gate, denied, limits
         self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.per_uid: collections.Counter[int] = collections.Counter()
+        self.descriptors: collections.Counter[int] = collections.Counter()  # that wait, by uid
+        self.takes_descriptors = descriptors
         self.partial_bytes = 0
         self.unread_bytes = 0
         self._unread: dict[Connection, int] = {}  # by how long they have been
         self.closing = False
         self._empty = asyncio.Event()
-        self._listeners: list[asyncio.AbstractServer] = []
+        self._listeners: list[asyncio.AbstractServer | Acceptor] = []
 
     async def listen(self, sock: socket.socket) -> None:
         """Accept on `sock` (already bound and listening) until `close`."""
         loop = asyncio.get_running_loop()
-        self._listeners.append(await loop.create_unix_server(lambda: Connection(self), sock=sock))
+        if self.takes_descriptors:
+            self._listeners.append(Acceptor(loop, sock, lambda: Connection(self)))
+        else:
+            self._listeners.append(await loop.create_unix_server(lambda: Connection(self), sock=sock))
 
     async def close(self, grace: float = 1.0) -> None:
         """Take no more calls, let running ones end for `grace` seconds, then cancel them and drop every connection."""
@@ -99,6 +114,13 @@ class Server:
             del self.per_uid[connection.peer.uid]
         if not self.connections:
             self._empty.set()
+
+    def inbox(self, who: Peer, ours: int) -> Inbox | None:
+        """Where the descriptors of a connection wait; None where none can come."""
+        if not self.takes_descriptors:
+            return None
+        most = sys.maxsize if who.uid in (0, ours) else self.limits.descriptors_per_uid
+        return Inbox(self.descriptors, who.uid, most)
 
     def hold_answers(self, connection: Connection, size: int) -> None:
         """A peer does not read its answers. When too many bytes wait in all, who has read nothing for longest goes."""

@@ -23,6 +23,9 @@ from strata.sockets.method import Call, Empty, Method
 from strata.sockets.server import Server
 from strata.types import Access
 
+takes_descriptors = False
+"""Whether the servers of the tests take descriptors: a module that says True tries another transport."""
+
 DEADLINE = 20.0
 """Seconds after which a conversation that should have ended is called hung."""
 
@@ -42,6 +45,7 @@ class Room:
         self.open_door = asyncio.Event()
         self.entered = 0
         self.ended: list[str] = []
+        self.kept: list[int] = []
         self.denied: list[tuple[str, int]] = []
 
 
@@ -88,6 +92,30 @@ async def cancels_itself(room: Room, call: Call, params: Any) -> Any:
     raise asyncio.CancelledError
 
 
+def passed(call: Call) -> Any:
+    """What each descriptor is, and whether a child would get it."""
+    return [{"inode": os.fstat(fd).st_ino, "inherited": os.get_inheritable(fd)} for fd in call.descriptors]
+
+
+async def passed_later(room: Room, call: Call, params: Any) -> Any:
+    await wait(room, call, params)
+    return passed(call)
+
+
+async def write(room: Room, call: Call, params: Text) -> AsyncIterator[Any]:
+    try:
+        while True:
+            yield {"written": os.write(call.descriptors[0], params.text.encode())}
+            await room.open_door.wait()
+            room.open_door.clear()
+    finally:
+        room.ended.append("closed")
+
+
+def keep(room: Room, call: Call, params: Any) -> Any:
+    room.kept.extend(os.dup(fd) for fd in call.descriptors)
+
+
 def fail(room: Room, call: Call, params: Any) -> Any:
     raise RuntimeError("secret detail")
 
@@ -119,6 +147,10 @@ METHODS = (
     Method("t.stubborn", Access.OPEN, Size, endless, "the same, of an author who forgot `cancel`"),
     Method("t.broken_stream", Access.OPEN, Empty, broken_stream, "fails in the middle"),
     Method("t.cancels_itself", Access.OPEN, Empty, cancels_itself, "something inside it was cancelled"),
+    Method("t.passed", Access.OPEN, Empty, lambda room, call, params: passed(call), "tells what came with it"),
+    Method("t.passed_later", Access.OPEN, Empty, passed_later, "the same, when the door opens"),
+    Method("t.write", Access.OPEN, Text, write, "a stream into the descriptor that came with it", cancel=True),
+    Method("t.keep", Access.OPEN, Empty, keep, "keeps a dup of what came with it"),
     Method("t.fail", Access.OPEN, Empty, fail, "has a bug"),
     Method("t.fail_later", Access.OPEN, Empty, fail_later, "has a bug, later"),
     Method("t.refuse", Access.OPEN, Empty, refuse, "says no"),
@@ -236,7 +268,7 @@ async def serving(limits: Limits = LIMITS) -> AsyncIterator[Ring]:
 
     with open_directory() as directory:
         before, tasks = sockets(), asyncio.all_tasks()
-        server = Server(METHODS, room, gate, denied, limits)
+        server = Server(METHODS, room, gate, denied, limits, descriptors=takes_descriptors)
         ring = Ring(server, room, directory / "t.sock")
         await server.listen(listen.bound(ring.path))
         try:
@@ -246,6 +278,7 @@ async def serving(limits: Limits = LIMITS) -> AsyncIterator[Ring]:
         await until(lambda: sockets() <= before, "every socket is closed")
         assert asyncio.all_tasks() == tasks
     assert (server.connections, server.tasks, dict(server.per_uid), server.partial_bytes) == (set(), set(), {}, 0)
+    assert not server.descriptors
 
 
 def sockets() -> set[str]:
