@@ -259,7 +259,7 @@ ORDINARY = {
     "sort": (
         "bash",
         "-c",
-        "set -o pipefail; export TMPDIR=.; seq 90000 | sort -R | sort --parallel=4 -S 1M -n | tail -1 | sed s/9.*/well/",
+        "set -o pipefail; export TMPDIR=.; seq 9000 | sort -R | sort --parallel=4 -S 1M -n | tail -1 | sed s/9.*/well/",
     ),
     "tar": ("bash", "-c", "mkdir t; echo well > t/f; chmod 640 t/f; tar czf t.tgz t; rm -r t; tar xzf t.tgz; cat t/f"),
     "coreutils": (
