@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""System calls for files that Python 3.11 has no name for, by ctypes: openat2, linkat of a nameless file, renameat2,
+fstatfs, syncfs and inotify. Loaded by the launcher once, so that a worker needs no file of the sandbox for them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from typing import Final
+
+# openat2(2), linux/openat2.h
+NO_MAGICLINKS: Final = 0x02
+NO_SYMLINKS: Final = 0x04
+IN_ROOT: Final = 0x10
+
+RENAME_NOREPLACE: Final = 1
+
+# inotify(7), linux/inotify.h
+IN_MODIFY: Final = 0x2
+IN_ATTRIB: Final = 0x4
+IN_CLOSE_WRITE: Final = 0x8
+IN_MOVED_FROM: Final = 0x40
+IN_MOVED_TO: Final = 0x80
+IN_CREATE: Final = 0x100
+IN_DELETE: Final = 0x200
+IN_DELETE_SELF: Final = 0x400
+IN_MOVE_SELF: Final = 0x800
+IN_UNMOUNT: Final = 0x2000
+IN_OVERFLOW: Final = 0x4000
+IN_IGNORED: Final = 0x8000
+IN_ONLYDIR: Final = 0x0100_0000
+IN_DONT_FOLLOW: Final = 0x0200_0000
+IN_EXCL_UNLINK: Final = 0x0400_0000
+IN_ISDIR: Final = 0x4000_0000
+
+_SYS_OPENAT2: Final = 437  # the same number on every architecture (openat2(2), Linux 5.6)
+_AT_FDCWD: Final = -100
+_AT_EMPTY_PATH: Final = 0x1000
+_HOW: Final = struct.Struct("=QQQ")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+_fstatfs = _libc.fstatfs
+_fstatfs.argtypes = (ctypes.c_int, ctypes.c_char_p)
+_linkat = _libc.linkat
+_linkat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
+_renameat2 = _libc.renameat2
+_renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_add_watch = _libc.inotify_add_watch
+_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
+
+
+def openat2(at: int | None, path: bytes, flags: int, resolve: int, mode: int = 0) -> int:
+    """A new close-on-exec descriptor of `path`, resolved from the descriptor `at` (None: the working directory)."""
+    how = _HOW.pack(flags | os.O_CLOEXEC, mode, resolve)
+    while True:
+        fd: int = _syscall(_SYS_OPENAT2, _AT_FDCWD if at is None else at, path, how, _HOW.size)
+        if fd >= 0:
+            return fd
+        if (number := ctypes.get_errno()) != 4:  # EINTR: a signal came while a slow file system worked
+            raise OSError(number, os.strerror(number))
+
+
+def link_nameless(fd: int, directory: int, name: bytes) -> None:
+    """Give a file that was opened with O_TMPFILE its name. Without privileges this takes Linux 6.10 (linkat(2))."""
+    _check(_linkat(fd, b"", directory, name, _AT_EMPTY_PATH))
+
+
+def rename(directory: int, name: bytes, to_directory: int, to_name: bytes, flags: int = 0) -> None:
+    """renameat2(2)."""
+    _check(_renameat2(directory, name, to_directory, to_name, flags))
+
+
+def filesystem(fd: int) -> int:
+    """The magic number of the file system that an open descriptor lies on (statfs(2))."""
+    raw = ctypes.create_string_buffer(256)
+    _check(_fstatfs(fd, raw))
+    kind: int = struct.unpack_from("@l", raw)[0]
+    return kind & 0xFFFF_FFFF
+
+
+def syncfs(fd: int) -> None:
+    """Bring to the disk all that was written to the file system of `fd` (syncfs(2))."""
+    _check(_libc.syncfs(fd))
+
+
+def inotify() -> int:
+    """A close-on-exec, non-blocking descriptor of a new inotify instance (inotify_init1(2))."""
+    fd: int = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+    _check(fd)
+    return fd
+
+
+def add_watch(fd: int, path: bytes, mask: int) -> int:
+    """The watch of `path`: the same number as before for an inode that is watched already (inotify_add_watch(2))."""
+    watch: int = _add_watch(fd, path, mask)
+    _check(watch)
+    return watch
+
+
+def _check(answer: int) -> None:
+    if answer < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
