@@ -15,7 +15,7 @@ from pystemd.dbusexc import DBusBaseError
 from pystemd.dbuslib import DBusAddress, apply_signature, path_decode, path_encode
 
 from strata.errors import Conflict, Internal, NotFound, PermissionDenied, StrataError, Unavailable
-from strata.systemd.state import PROPERTIES, UNSET_64, Job, UnitStatus
+from strata.systemd.state import BRIEF, PROPERTIES, UNSET_64, Job, UnitStatus
 from strata.units.rows import Property
 
 _NAME = b"org.freedesktop.systemd1"
@@ -105,7 +105,7 @@ class Bus:
             return UnitStatus(name)
         kind = _KINDS.get(name.rpartition(".")[2], "")
         values: dict[str, Any] = {}
-        for field, interfaces, prop, signature in PROPERTIES:
+        for field, interfaces, prop, signature in BRIEF if kind == "Scope" else PROPERTIES:
             interface = next((one for one in interfaces if one in ("Unit", kind)), "")
             if interface:
                 values[field] = _value(field, self._get(path, interface, prop, signature))

@@ -23,10 +23,6 @@ from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged
 from strata.systemd.state import Job
 from strata.units.rows import Property
 
-PREFIX = "strata-"
-KINDS = (".service", ".socket", ".scope")
-"""Only changes of units with such names are reported."""
-
 
 def _transient(bus: Bus, units: list[tuple[str, list[tuple[str, str, Any]]]]) -> str:
     first, *others = (TransientUnit(name, tuple(Property(*row) for row in rows)) for name, rows in units)
@@ -47,8 +43,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 class Gateway:
     """One bus, one parent."""
 
-    def __init__(self, bus: Bus, parent: socket.socket) -> None:
+    def __init__(self, bus: Bus, parent: socket.socket, prefix: str, kinds: tuple[str, ...]) -> None:
         self.bus, self.parent = bus, parent
+        self._prefix, self._kinds = prefix, kinds
         self._frames = frame.Decoder()
         self._asks = msgspec.msgpack.Decoder(Ask)
 
@@ -96,7 +93,7 @@ class Gateway:
         changed: dict[str, None] = {}
         for found in self.bus.signals():
             name = found.unit if isinstance(found, Job) else found
-            if not name.startswith(PREFIX) or not name.endswith(KINDS):
+            if not name.startswith(self._prefix) or not name.endswith(self._kinds):
                 continue
             if isinstance(found, Job):
                 self._send(JobDone(found))
@@ -108,12 +105,12 @@ class Gateway:
 
 
 def main() -> int:
-    """`python -m strata.systemd.gateway ADDRESS`, with the parent's socket as standard input."""
+    """`python -m strata.systemd.gateway ADDRESS PREFIX KIND…`, with the parent's socket as standard input."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # Signals to the whole unit are meant for the parent, which needs us to end in good order; we end with it.
         signal.signal(number, signal.SIG_IGN)
     try:
-        Gateway(Bus(sys.argv[1]), socket.socket(fileno=0)).serve()
+        Gateway(Bus(sys.argv[1]), socket.socket(fileno=0), sys.argv[2], tuple(sys.argv[3:])).serve()
     except StrataError as error:
         print(f"<3>strata gateway: {error.message}", file=sys.stderr)
         return 1

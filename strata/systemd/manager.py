@@ -26,6 +26,13 @@ from strata.units.rows import Property
 
 log = logging.getLogger(__name__)
 Units = Sequence[tuple[str, Sequence[Property]]]
+Watched = tuple[str, tuple[str, ...]]
+SERVICES: Watched = ("strata-", (".service", ".socket"))
+"""The supervisor's units."""
+
+SCOPES: Watched = ("strata-sandbox-", (".scope",))
+"""The sandbox room's."""
+
 RESTART_SECONDS = 0.5
 
 
@@ -42,10 +49,13 @@ class Owner(Protocol):
 class Manager:
     """One systemd manager, reached through a gateway process."""
 
-    def __init__(self, address: str, owner: Owner, timeout: float = 10.0) -> None:
-        """`timeout` bounds each call, in seconds: a PID 1 that answers later makes the call Unavailable."""
+    def __init__(self, address: str, owner: Owner, timeout: float = 10.0, watched: Watched = SERVICES) -> None:
+        """`timeout` bounds each call, in seconds: a PID 1 that answers later makes the call Unavailable.
+
+        `watched` are the units whose changes the owner hears of: how their names begin, and how they may end.
+        """
         self.address, self.timeout = address, timeout
-        self._owner = owner
+        self._owner, self._watched = owner, watched
         self._numbers = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._jobs: dict[str, asyncio.Future[Job]] = {}
@@ -81,6 +91,12 @@ class Manager:
         """Create all of `units` in one call and have the first started; how it goes is reported. Raises StrataError."""
         rows = [(name, [tuple(prop) for prop in properties]) for name, properties in units]
         await self._ask("start_transient", rows)
+
+    async def run_transient(self, units: Units) -> Job:
+        """As `start_transient`, waiting until the first unit's job has ended: then the unit runs, or its result says
+        why not."""
+        rows = [(name, [tuple(prop) for prop in properties]) for name, properties in units]
+        return await self._job("start_transient", rows)
 
     async def start(self, name: str) -> None:
         """Have a loaded unit started; how it goes is reported."""
@@ -144,9 +160,11 @@ class Manager:
 
     async def _run_gateway(self, resync: bool) -> None:
         ours, theirs = socket.socketpair()
+        prefix, kinds = self._watched
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "strata.systemd.gateway", self.address, stdin=theirs.fileno()
+                *(sys.executable, "-P", "-m", "strata.systemd.gateway", self.address, prefix, *kinds),
+                stdin=theirs.fileno(),
             )
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._started.set()

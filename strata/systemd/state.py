@@ -80,3 +80,6 @@ PROPERTIES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     ("status_text", ("Service",), "StatusText", "s"),
     ("log_fields", ("Service",), "LogExtraFields", "aay"),
 )
+
+# Of a scope, which there may be hundreds of, only its state is asked for.
+BRIEF = tuple(row for row in PROPERTIES if row[0] in ("load_state", "active_state", "result"))

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import jinja2
 
+from strata.config import LimitSettings, OwnerSettings
 from strata.errors import InvalidArgument
 from strata.units import contract, names
 from strata.units.context import Context
 from strata.units.model import Manifest, UnitText, Verbatim
 from strata.units.text import quote
 
-__all__ = ["UnitText", "digest", "render", "render_slice", "render_supervisor"]
+__all__ = ["UnitText", "digest", "render", "render_owner", "render_scope", "render_slice", "render_supervisor"]
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 SUPERVISOR_STOP_SEC = 120.0
@@ -68,6 +69,19 @@ def render_supervisor(context: Context) -> UnitText:
     """The supervisor's own unit."""
     given = {"context": context, "stop_sec": SUPERVISOR_STOP_SEC, "service": names.SUPERVISOR}
     return UnitText(names.SUPERVISOR, _template("supervisor.j2", given))
+
+
+def render_scope(scope: str, owner_slice: str, label: str, limits: LimitSettings, lifetime_sec: float) -> UnitText:
+    """The unit of one session; `lifetime_sec` 0 sets no end."""
+    given = {"scope": scope, "slice": owner_slice, "label": label, "limits": limits, "lifetime_sec": lifetime_sec}
+    return UnitText(scope, _template("scope.j2", given))
+
+
+def render_owner(owner_slice: str, owner: str, limits: OwnerSettings) -> UnitText:
+    """The slice of all sessions of one owner."""
+    return UnitText(
+        owner_slice, _template("sandbox_slice.j2", {"slice": owner_slice, "owner": owner, "limits": limits})
+    )
 
 
 def digest(texts: Iterable[UnitText]) -> str:
