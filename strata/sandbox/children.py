@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Commands that run in a session, as the room knows them: how each ended, told by its keeper."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import Any, NamedTuple
+
+from strata.sandbox.launching import Forked, kill
+
+
+class Ended(NamedTuple):
+    """The end of a command: an exit code or a signal; or neither, and `message` says why it never ran (at `stage`:
+    join, directory, restrict, exec) or that its end is not known, because its keeper was killed."""
+
+    exit_code: int | None
+    signal: int | None
+    cpu_ms: float
+    max_rss: int
+    stage: str = ""
+    errno: int = 0
+    message: str = ""
+
+
+class Child:
+    """A running command. `status_fd` is its keeper's word, kept open until the end is known."""
+
+    def __init__(self, keeper: Forked | None, status_fd: int) -> None:
+        self.keeper, self.status_fd = keeper, status_fd
+        self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self._told = b""
+        self._loop = asyncio.get_running_loop()
+        os.set_blocking(status_fd, False)
+        self._loop.add_reader(status_fd, self._read)
+
+    def close(self) -> None:
+        """Stop waiting for its end; the command goes on."""
+        if self.status_fd >= 0:
+            self._loop.remove_reader(self.status_fd)
+            os.close(self.status_fd)
+            self.status_fd = -1
+        if self.keeper:
+            os.close(self.keeper.pidfd)
+            self.keeper = None
+
+    def abandon(self) -> None:
+        """Kill its keeper and stop waiting: for a command whose cgroup is killed as well."""
+        if self.keeper:
+            kill(self.keeper)
+            self.keeper = None
+        self.close()
+
+    def told(self, data: bytes) -> None:
+        """Bytes of the status that were read elsewhere."""
+        self._told += data
+        if b"\n" in self._told:
+            self._end()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self.status_fd, 65_536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._told += data
+        if not data or b"\n" in self._told:
+            self._end()
+
+    def _end(self) -> None:
+        line = self._told.partition(b"\n")[0]
+        ended = _ended(json.loads(line)) if line else Ended(None, None, 0.0, 0, message="its keeper was killed")
+        self.close()
+        if not self.ended.done():
+            self.ended.set_result(ended)
+
+
+def watch(keeper: Forked | None, status_fd: int, told: bytes = b"") -> Child:
+    """Follow a command that was just started, or (without its keeper) one that a former room started. Takes both
+    over."""
+    child = Child(keeper, status_fd)
+    if told:
+        child.told(told)
+    return child
+
+
+def _ended(said: dict[str, Any]) -> Ended:
+    if "stage" in said:
+        return Ended(None, None, 0.0, 0, said["stage"], int(said["errno"] or 0), str(said["message"]))
+    return Ended(said.get("exit_code"), said.get("signal"), float(said["cpu_ms"]), int(said["max_rss"]))

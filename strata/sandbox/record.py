@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""What is known of a session and cannot be asked of systemd or the kernel: one JSON file in its directory.
+
+It lives as long as the session's processes can: it need not survive a power cut, only a death of the room, so it is
+written whole but not synced.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from strata.config import LimitSettings
+from strata.errors import StrataError
+from strata.sandbox.ids import Key, key
+
+FILE = "session.json"
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as it was opened. Times in seconds since 1970, durations in seconds."""
+
+    owner: str
+    session: str
+    created_at: float
+    uid_base: int
+    mapped: bool  # a range of user ids of its own, not the caller's single one
+    base: str
+    driver: str
+    network: str
+    limits: LimitSettings
+    env: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    template: str = ""
+    layers: tuple[str, ...] = ()
+    ttl_seconds: float
+    lifetime_seconds: float
+    expires_at: float
+    shell: str = ""
+    warnings: tuple[str, ...] = ()
+    init_pid: int = 0
+    init_start: int = 0  # field 22 of /proc/PID/stat (proc(5)): tells it from a later process of that number
+
+    @property
+    def key(self) -> Key:
+        """Whose session it is."""
+        return key(self.owner, self.session)
+
+
+def save(directory: Path, record: Record) -> None:
+    """Replace the record of the session in `directory`. Raises OSError."""
+    new = directory / f".{FILE}.new"
+    new.write_bytes(msgspec.json.encode(record))
+    new.replace(directory / FILE)
+
+
+def load(directory: Path) -> Record | None:
+    """The record in `directory`, or None where there is none that can be read."""
+    try:
+        record = msgspec.json.decode((directory / FILE).read_bytes(), type=Record)
+        record.key  # noqa: B018  raises for ids that no door would have let in
+        return record
+    except (OSError, msgspec.MsgspecError, StrataError):
+        return None
+
+
+def start_of(pid: int) -> int:
+    """When a process began, in clock ticks since boot; 0 when there is none of that number."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def still_runs(record: Record) -> bool:
+    """Whether the session's first process is the one that was recorded."""
+    return record.init_pid > 0 and start_of(record.init_pid) == record.init_start

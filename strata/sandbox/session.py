@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""One open session: its processes, its cgroups, and the way in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from strata import values
+from strata.errors import NotFound
+from strata.sandbox import launching
+from strata.sandbox.cgroup import Group
+from strata.sandbox.children import Child, watch
+from strata.sandbox.ids import Key
+from strata.sandbox.launching import Launcher
+from strata.sandbox.record import Record
+
+
+class State(StrEnum):
+    """What a session is doing."""
+
+    OPEN = "open"
+    FROZEN = "frozen"
+    CLOSING = "closing"
+
+
+class SpawnPlan(NamedTuple):
+    """A command to run in a session. `env` is all of its environment; `numbers` are the descriptors it is given."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str = "/root"
+    numbers: tuple[int, ...] = (0, 1, 2)
+
+
+class Groups(NamedTuple):
+    """The cgroups that every session has: the scope's own, that of its first process, that of the keepers."""
+
+    scope: Group
+    payload: Group
+    keepers: Group
+
+
+class Handles(NamedTuple):
+    """Descriptors held as long as the session: its first process, and the directory at /run/strata inside."""
+
+    init: int
+    exchange: int
+
+    def close(self) -> None:
+        """Let go of them."""
+        for fd in self:
+            os.close(fd)
+
+
+class Session:
+    """One session. It owns its handles; whatever else runs in it is owned by `shell`, `runs` and `terminals`."""
+
+    def __init__(self, record: Record, directory: Path, groups: Groups, handles: Handles, launcher: Launcher) -> None:
+        self.record, self.directory, self.groups, self.handles = record, directory, groups, handles
+        self.key: Key = record.key
+        self.state = State.OPEN
+        self.last_used = time.monotonic()
+        self.activities: dict[int, str] = {}
+        self._launcher = launcher
+        self._numbers = itertools.count(1)
+        self.parts: dict[str, Any] = {}  # shell, runs, terminals: each kept here by the module that owns it
+
+    # --- the way in
+
+    async def spawn(self, plan: SpawnPlan, fds: Sequence[int], group: Group) -> Child:
+        """Run a command in `group`, which was made from `groups.scope`. `fds` take the plan's numbers and stay the
+        caller's. Raises Unavailable; a command that cannot be executed is told by the child's end."""
+        status_r, status_w = os.pipe2(os.O_CLOEXEC)
+        try:
+            forked = await self._fork("spawn", self._plan(plan, group) | {"terminal": False}, [status_w, *fds])
+        except BaseException:
+            os.close(status_r)
+            raise
+        finally:
+            os.close(status_w)
+        return watch(forked, status_r)
+
+    async def spawn_terminal(self, plan: SpawnPlan, size: tuple[int, int], group: Group) -> tuple[Child, int]:
+        """Run a command on a new terminal of (rows, columns); the child, and the terminal's master, which becomes the
+        caller's."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            wanted = self._plan(plan, group) | {"terminal": True, "rows": size[0], "cols": size[1]}
+            try:
+                forked = await self._fork("spawn", wanted, [theirs.fileno()])
+            except BaseException:
+                ours.close()
+                raise
+        return await _with_master(forked, ours)
+
+    async def work(self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        """Run a function of the launcher's WORKS table inside the session. Raises StrataError."""
+        with self.active(name):
+            return await launching.work(self._launcher, self._work(name, arguments), [self.handles.init, *fds])
+
+    async def stream(
+        self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()
+    ) -> AsyncIterator[dict[str, Any]]:
+        """As `work`, for a function that yields."""
+        with self.active(name):
+            plan = self._work(name, arguments)
+            async for item in launching.stream(self._launcher, plan, [self.handles.init, *fds]):
+                yield item
+
+    async def work_on_layers(self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        """Run a function outside, in a mount namespace of its own; it is given what the root was built from."""
+        with self.active(name):
+            plan = self._work(name, {"root": root_plan(self.record, self.directory), **arguments}, inside=False)
+            return await launching.work(self._launcher, plan, fds)
+
+    async def stream_on_layers(
+        self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()
+    ) -> AsyncIterator[dict[str, Any]]:
+        """As `work_on_layers`, for a function that yields."""
+        with self.active(name):
+            plan = self._work(name, {"root": root_plan(self.record, self.directory), **arguments}, inside=False)
+            async for item in launching.stream(self._launcher, plan, fds):
+                yield item
+
+    # --- activity
+
+    @contextlib.contextmanager
+    def active(self, what: str) -> Iterator[None]:
+        """While inside, the session is in use; afterwards its idle time begins anew."""
+        number = next(self._numbers)
+        self.activities[number] = what
+        self.last_used = time.monotonic()
+        try:
+            yield
+        finally:
+            del self.activities[number]
+            self.last_used = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long nothing has been done with it."""
+        return 0.0 if self.activities else time.monotonic() - self.last_used
+
+    @property
+    def exchange_fd(self) -> int:
+        """The directory that is /run/strata inside: Strata writes there, the sandbox reads."""
+        return self.handles.exchange
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of a command: nothing of the server's, the session's own, what the caller adds."""
+        return {**ENVIRONMENT, **self.record.env, **(extra or {})}
+
+    # ---
+
+    async def _fork(self, do: str, plan: Mapping[str, Any], fds: Sequence[int]) -> launching.Forked:
+        if self.state is State.CLOSING:
+            raise NotFound("session not found")
+        return await self._launcher.fork(do, plan, [self.handles.init, *fds])
+
+    def _plan(self, plan: SpawnPlan, group: Group) -> dict[str, Any]:
+        return {
+            **plan._asdict(),
+            "keepers": self.groups.keepers.directories,
+            "group": group.directories,
+            "files_max": self.record.limits.files_max,
+        }
+
+    def _work(self, name: str, arguments: Mapping[str, Any], inside: bool = True) -> dict[str, Any]:
+        keepers = self.groups.keepers.directories
+        return {"work": name, "arguments": dict(arguments), "keepers": keepers, "inside": inside}
+
+
+ENVIRONMENT = {
+    "HOME": "/root",
+    "USER": "root",
+    "LOGNAME": "root",
+    "SHELL": "/bin/bash",
+    "TERM": "xterm-256color",
+    "PATH": "/usr/local/bin:/usr/bin:/bin:/sbin",
+    "LANG": "C.UTF-8",
+}
+"""Vector 153."""
+
+
+def root_plan(record: Record, directory: Path) -> dict[str, Any]:
+    """What the root of a session is built from, as the launcher's forks take it."""
+    return {
+        "directory": str(directory),
+        "base": record.base,
+        "driver": record.driver,
+        "layers": list(record.layers),
+        "disk_bytes": values.size(record.limits.disk_max),
+        "inodes": record.limits.inodes_max,
+        "uid_base": record.uid_base,
+        "mapped": record.mapped,
+    }
+
+
+async def _with_master(forked: launching.Forked, ours: socket.socket) -> tuple[Child, int]:
+    loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+    ours.setblocking(False)
+    loop.add_reader(ours, arrived.set)
+    try:
+        await arrived.wait()
+        data, fds, _, _ = socket.recv_fds(ours, 1, 1, socket.MSG_CMSG_CLOEXEC)
+    except BaseException:
+        launching.kill(forked)
+        ours.close()
+        raise
+    finally:
+        loop.remove_reader(ours)
+    child = watch(forked, ours.detach(), told=b"" if fds else data)
+    return child, fds[0] if fds else -1
