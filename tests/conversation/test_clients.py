@@ -17,12 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from socket_room import Ring, conversation, open_directory, run
+import socket_room
+from socket_room import Ring, conversation, open_directory, run, serving, until
 
-from strata.errors import Conflict, Internal, InvalidArgument, NotFound, StrataError, Unauthenticated, Unavailable
+from strata.errors import (
+    Conflict,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    StrataError,
+    Unauthenticated,
+    Unavailable,
+)
 from strata.sockets import async_client, frame, listen
 from strata.sockets.async_client import AsyncClient
 from strata.sockets.client import Client, error_of
+from strata.sockets.pool import Pool
 
 
 @pytest.fixture
@@ -288,3 +299,138 @@ def answer_one(listener: socket.socket) -> None:
     with sock:
         sock.recv(65_536)
         sock.sendall(frame.encode(b'{"v":1,"req_id":"","ok":true,"result":{"late":true}}'))
+
+
+# --- streams, descriptors, and many connections
+
+
+@conversation()
+async def test_an_async_stream_ends_with_its_last_and_the_connection_goes_on(ring: Ring) -> None:
+    client = await AsyncClient.connect(ring.path)
+    assert [item["number"] async for item in client.stream("t.count", {"size": 3})] == [0, 1, 2]
+    with pytest.raises(NotFound, match="the rest is missing"):
+        assert [item async for item in client.stream("t.broken_stream")]
+    assert await client.call("t.echo", {"text": "x"}) == {"text": "x"}
+    client.close()
+
+
+@conversation()
+async def test_closing_an_async_stream_cancels_the_work(ring: Ring) -> None:
+    pool = Pool(ring.path)
+    async with contextlib.aclosing(pool.stream("t.endless", {"size": 100_000})) as items:
+        assert len((await anext(items))["blob"]) == 100_000
+    await until(lambda: ring.room.ended == ["closed"], "the stream ended")
+    assert await pool.call("t.echo", {"text": "x"}) == {"text": "x"}
+    pool.close()
+
+
+@conversation()
+async def test_leaving_a_blocking_stream_cancels_the_work_and_closes_the_connection(ring: Ring) -> None:
+    def talk() -> None:
+        with Client(ring.path, timeout=5) as client:
+            with contextlib.closing(client.stream("t.endless")) as items:
+                assert next(items)
+            with pytest.raises(Unavailable):
+                client.call("t.echo", {"text": "x"})
+
+    await asyncio.to_thread(talk)
+    await until(lambda: ring.room.ended == ["closed"], "the stream ended")
+
+
+@conversation()
+async def test_a_stream_that_nobody_reads_waits_with_the_service(ring: Ring) -> None:
+    pool = Pool(ring.path)
+    async with contextlib.aclosing(pool.stream("t.endless", {"size": 100_000})) as items:
+        await anext(items)
+        await until(lambda: any(c._clear_to_write for c in ring.server.connections), "the service is held back")
+        assert ring.room.entered < 100
+        for _ in range(100):
+            assert len((await anext(items))["blob"]) == 100_000
+    pool.close()
+
+
+@conversation()
+async def test_a_stream_that_falls_silent_for_too_long_is_unavailable(ring: Ring) -> None:
+    pool = Pool(ring.path)
+    with pytest.raises(Unavailable, match="no answer in time"):
+        assert [item async for item in pool.stream("t.poll", timeout=0.05)]
+    pool.close()
+
+
+@conversation()
+async def test_the_pool_makes_calls_side_by_side_and_uses_connections_again(ring: Ring) -> None:
+    pool = Pool(ring.path, most=20)
+    texts = [str(number) for number in range(20)]
+    for _ in range(5):
+        answers = await asyncio.gather(*(pool.call("t.later", {"text": text}) for text in texts))
+        assert [answer["text"] for answer in answers] == texts
+    assert len(ring.server.connections) == 20
+    pool.close()
+
+
+@conversation()
+async def test_the_pool_has_a_bound_and_says_so(ring: Ring) -> None:
+    pool = Pool(ring.path, most=2)
+    slow = [asyncio.create_task(pool.call("t.wait")) for _ in range(2)]
+    await until(lambda: ring.room.entered == 2, "two calls run")
+    with pytest.raises(ResourceExhausted, match="under way"):
+        await pool.call("t.echo", {"text": "x"})
+    ring.room.open_door.set()
+    await asyncio.gather(*slow)
+    assert await pool.call("t.echo", {"text": "x"}) == {"text": "x"}
+    pool.close()
+
+
+@conversation()
+async def test_a_cancelled_call_of_the_pool_is_cancelled_with_the_service_too(ring: Ring) -> None:
+    pool = Pool(ring.path)
+    call = asyncio.create_task(pool.call("t.poll"))
+    await until(lambda: ring.room.entered, "it runs")
+    call.cancel()
+    await until(lambda: ring.room.ended == ["cancelled"], "its work ended")
+    pool.close()
+
+
+@conversation()
+async def test_the_pool_outlives_a_restart_of_the_service(ring: Ring) -> None:
+    pool = Pool(ring.path)
+    await asyncio.gather(*(pool.call("t.later", {"text": "x"}) for _ in range(3)))
+    for connection in tuple(ring.server.connections):
+        connection.drop()
+    await until(lambda: not ring.server.connections, "all are dropped")
+    assert await pool.call("t.echo", {"text": "x"}) == {"text": "x"}
+    pool.close()
+
+
+@pytest.mark.parametrize("size", [10, 900_000])
+def test_both_clients_pass_descriptors(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_room, "takes_descriptors", True)
+
+    async def story() -> None:
+        async with serving() as ring:
+            params = {"padding": "x" * size, "text": "hello"}
+            reader, writer = os.pipe()
+            inode = os.fstat(writer).st_ino
+
+            def blocking() -> Any:
+                with Client(ring.path, timeout=5) as client:
+                    return client.call("t.passed", params, descriptors=[writer])
+
+            pool = Pool(ring.path)
+            for found in (
+                await asyncio.to_thread(blocking),
+                await pool.call("t.passed", params, descriptors=[writer]),
+                await pool.call("t.passed", params, descriptors=[writer]),
+            ):
+                assert [row["inode"] for row in found] == [inode]
+            async with contextlib.aclosing(pool.stream("t.write", params, descriptors=[writer])) as items:
+                assert await anext(items) == {"written": 5}
+            os.close(writer)
+            assert await asyncio.to_thread(os.read, reader, 100) == b"hello"
+            assert await asyncio.to_thread(os.read, reader, 100) == b""
+            os.close(reader)
+            with pytest.raises(InvalidArgument, match="carries 4"):
+                await pool.call("t.passed", descriptors=[0] * 5)
+            pool.close()
+
+    run(story())
