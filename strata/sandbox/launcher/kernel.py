@@ -68,6 +68,8 @@ _SECCOMP_MODE_FILTER: Final = 2
 # NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each with its lock (capabilities(7)); KEEP_CAPS only locked
 _SECUREBITS_ALL_LOCKED: Final = 0xEF
 
+_SECBIT_NO_SETUID_FIXUP: Final = 0x4
+
 _CAPABILITY_VERSION_3: Final = 0x20080522
 _EINVAL: Final = 22
 _CLOSE_RANGE: Final = 436
@@ -189,6 +191,20 @@ def set_child_subreaper(yes: bool) -> None:
 def set_no_new_privileges() -> None:
     """No exec from here on gives privileges: set-user-ID bits and file capabilities are void (PR_SET_NO_NEW_PRIVS)."""
     _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs")
+
+
+def act_as(uid: int, gid: int, keep_capabilities: bool = True) -> None:
+    """Own what is made from here on, and mount, as another user, with root's capabilities still (setfsuid(2)).
+
+    `act_as(0, 0, False)` is the way back. Raises OSError for ids that this user namespace does not know.
+    """
+    # Without the bit a change of ids takes away the capabilities that are about files (capabilities(7)).
+    bits = _SECBIT_NO_SETUID_FIXUP if keep_capabilities else 0
+    _check(_prctl(_PR_SET_SECUREBITS, bits, 0, 0, 0), "set the secure bits")
+    for change, number in ((_libc.setfsgid, gid), (_libc.setfsuid, uid)):
+        change(ctypes.c_uint(number))
+        if change(ctypes.c_uint(0xFFFF_FFFF)) & 0xFFFF_FFFF != number:  # the call itself never fails
+            raise OSError(_EINVAL, f"cannot act as {number}: this user namespace does not know it")
 
 
 def drop_capabilities() -> None:

@@ -15,9 +15,6 @@ from typing import Any, NamedTuple, NoReturn
 from strata.sandbox.launcher import channel, joining, kernel, userns
 from strata.sandbox.layers import build, bwrap
 
-_EXCHANGE_BYTES = 16 * 1024 * 1024
-_EXCHANGE_FILES = 4096
-
 
 class _Pipes(NamedTuple):
     ready_r: int
@@ -39,8 +36,8 @@ def run(plan: dict[str, Any], fds: list[int], program: bytes) -> NoReturn:
 
 def _open(plan: dict[str, Any], room: socket.socket, program: bytes) -> None:
     namespace = _isolate(plan)
-    root = build.build(plan["root"], namespace)
-    exchange = _exchange(plan["root"]["directory"])
+    root = build.build(plan["root"] | {"network": plan["network"]}, namespace)
+    exchange = os.open(root.exchange, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     pipes = _Pipes(*os.pipe(), *os.pipe())
     report = {"shell": root.shell, "driver": root.driver, "warnings": list(root.warnings)}
     channel.send(room, report, [exchange, pipes.ready_r, pipes.info_r])
@@ -65,15 +62,6 @@ def _isolate(plan: dict[str, Any]) -> int | None:
     return namespace
 
 
-def _exchange(directory: str) -> int:
-    """A small file system that only Strata writes to and the sandbox reads, at /run/strata inside; its descriptor."""
-    path = f"{directory}/exchange"
-    os.makedirs(path, 0o700, exist_ok=True)
-    options = f"mode=0711,size={_EXCHANGE_BYTES},nr_inodes={_EXCHANGE_FILES}"
-    kernel.mount("strata", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, options)
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
 def _become_bwrap(plan: dict[str, Any], root: build.Root, pipes: _Pipes, program: bytes) -> None:
     seccomp = os.memfd_create("seccomp")
     os.write(seccomp, program)
@@ -82,11 +70,13 @@ def _become_bwrap(plan: dict[str, Any], root: build.Root, pipes: _Pipes, program
         root,
         network=plan["network"],
         env=plan["env"],
-        exchange=f"{plan['root']['directory']}/exchange",
         seccomp_fd=seccomp,
         info_fd=pipes.info_w,
         ready_fd=pipes.ready_w,
     )
+    # The payload waits for ever for what only it could write.
+    for number, end in enumerate(os.pipe()):
+        os.dup2(end, number)
     os.dup2(pipes.ready_w, 2)  # what bubblewrap has to complain of is read where its readiness is
     kept = [0, 1, 2, seccomp, pipes.info_w, pipes.ready_w, *root.inherited]
     kernel.close_all_but(kept)

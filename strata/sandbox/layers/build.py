@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""Put the root of a session together, in the mount namespace of its first process.
+
+All mounts are made here and not by bubblewrap, which reads the whole mount table anew for each one it makes. Users of
+a session are shown the files through mounts that map owners (mount_setattr(2)): on disk and in all layers root is 0,
+whatever range of the host's users the session has today.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import Any
+
+from strata.sandbox.launcher import kernel
+from strata.sandbox.layers import binding, devices, disk, overlay, skeleton
+from strata.sandbox.layers.plan import ROOT, STAGE, Plan, Root, read
+
+_SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh", "/usr/bin/sh")
+_NIX_SHELLS = ("/run/current-system/sw/bin/bash", "/run/current-system/sw/bin/sh")
+_RUN_BYTES = 16 * 1024 * 1024
+_EXCHANGE_BYTES = 16 * 1024 * 1024
+_EXCHANGE_FILES = 4096
+
+
+def build(raw: dict[str, Any], userns: int | None) -> Root:
+    """Make the root that the plan (see `plan.Plan`) asks for. Call it in a private mount namespace, privileged there.
+
+    `userns`: the session's user namespace if it maps a range of users; None when the caller is in it already. Raises
+    OSError saying what cannot be done.
+    """
+    plan = read(raw)
+    warnings: list[str] = []
+    os.umask(0o022)
+    _stage()
+    kind = disk.mount(plan, userns, warnings)
+    lowers = _lowers(plan, userns)
+    if plan.mapped:
+        kernel.act_as(plan.uid_base, plan.uid_base)
+    overlay.mount(STAGE, lowers, "upper", "root", plan.mapped)
+    _furnish(plan, userns)
+    arguments = () if plan.mapped else devices.arguments()
+    if plan.mapped:
+        devices.populate(f"{ROOT}/dev", plan.uid_base)
+        kernel.act_as(0, 0, False)
+    exchange = _exchange()
+    return Root(ROOT, exchange, _shell(plan), "kernel", kind, arguments, tuple(warnings))
+
+
+def _stage() -> None:
+    # An own /proc, because a user namespace gets to mount one only where a whole one is seen (mount_namespaces(7)):
+    # a service with ProtectKernelTunables= and the like sees one with holes.
+    with contextlib.suppress(PermissionError):
+        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    kernel.mount("strata", STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=711,size=64k,nr_inodes=128")
+    os.mkdir(ROOT)
+
+
+def _lowers(plan: Plan, userns: int | None) -> list[str]:
+    """Mount all lower layers below the stage; their names, the topmost first."""
+    names = [_layer(number, path, userns) for number, path in enumerate(plan.layers)]
+    if plan.base:
+        sources = {"base": plan.base, "places": skeleton.bare(plan.stock)}
+    else:
+        sources = {"skeleton": skeleton.full(plan.stock, _host_shell(), plan.network)}
+    for name, source in sources.items():
+        os.mkdir(f"{STAGE}/{name}")
+        binding.bind(source, f"{STAGE}/{name}", userns)
+    return [*names, *sources]
+
+
+def _layer(number: int, path: str, userns: int | None) -> str:
+    name = f"layer{number}"
+    os.mkdir(f"{STAGE}/{name}")
+    disk.mount_layer(path, f"{STAGE}/{name}", userns)
+    return f"{name}/upper"
+
+
+def _furnish(plan: Plan, userns: int | None) -> None:
+    """What lies on top of the layers: the host's programs, and file systems of the session's own."""
+    owner = f"uid={plan.uid_base},gid={plan.uid_base}"
+    if not plan.base:
+        for name in ("usr", *skeleton.MERGED, "nix/store"):
+            if os.path.isdir(f"/{name}") and not os.path.islink(f"/{name}"):
+                binding.bind(f"/{name}", f"{ROOT}/{name}", userns)
+    binding.tmpfs(f"{ROOT}/tmp", f"mode=1777,size={plan.tmp_bytes},nr_inodes={plan.inodes},{owner}")
+    binding.tmpfs(f"{ROOT}/run", f"mode=755,size={_RUN_BYTES},nr_inodes=4096,{owner}")
+    if not plan.base and os.path.islink("/run/current-system"):
+        os.symlink(os.readlink("/run/current-system"), f"{ROOT}/run/current-system")
+
+
+def _exchange() -> str:
+    """A small file system that only Strata writes to and the sandbox reads."""
+    path = f"{ROOT}/run/strata"
+    os.mkdir(path)
+    options = f"mode=711,size={_EXCHANGE_BYTES},nr_inodes={_EXCHANGE_FILES}"
+    binding.tmpfs(path, options, kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    return path
+
+
+def _host_shell() -> str:
+    return next((path for path in (*_SHELLS, *_NIX_SHELLS) if os.access(path, os.X_OK)), "/bin/sh")
+
+
+def _shell(plan: Plan) -> str:
+    """The first shell there is inside, links followed as they will be inside."""
+    outside = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    os.chroot(ROOT)
+    try:
+        for path in (*_SHELLS, *_NIX_SHELLS):
+            if os.access(path, os.X_OK):
+                return path
+    finally:
+        os.fchdir(outside)
+        os.chroot(".")
+        os.close(outside)
+    raise OSError(errno.ENOENT, f"cannot open a session: there is no shell in {plan.base or 'the host'}")

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""The argument vector of bubblewrap, which makes the namespaces, drops everything and starts the payload (bwrap(1)).
+
+The payload is process 1 of the session: a shell that says that all is ready and then waits for ever for what nobody
+writes, a pipe of which it holds both ends. It outlives Strata, no signal from inside can end it, and children that
+lost their parents are reaped by the kernel, because it ignores SIGCHLD (sigaction(2), NOTES).
+"""
+
+from __future__ import annotations
+
+import os
+
+from strata.sandbox.layers.plan import Root
+
+HOSTNAME = "strata"
+ENVIRONMENT = {
+    "HOME": "/root",
+    "USER": "root",
+    "TERM": "xterm-256color",
+    "PATH": "/usr/local/bin:/usr/bin:/bin:/sbin",
+}
+# No --unshare-user: the caller is in the session's user namespace. No --die-with-parent: a session outlives Strata.
+_ALWAYS = (
+    *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup", "--hostname", HOSTNAME),
+    *("--as-pid-1", "--new-session", "--cap-drop", "ALL", "--clearenv"),
+)
+# Standard input and output are the two ends of one pipe.
+_PAYLOAD = "trap '' CHLD; printf 1 >&{ready}; exec {ready}>&- 2>/dev/null; while :; do read -r _; done"
+
+
+def arguments(
+    root: Root, *, network: str, env: dict[str, str], ready_fd: int, info_fd: int, seccomp_fd: int | None = None
+) -> list[str]:
+    """The whole vector. `network`: isolated or host. One byte comes on `ready_fd` when the payload runs."""
+    words = [program(), *_ALWAYS, *(("--unshare-net",) if network != "host" else ())]
+    words += ["--dev-bind", root.path, "/", "--proc", "/proc", *root.arguments, "--chdir", "/root"]
+    for name, value in {**env, **ENVIRONMENT}.items():
+        words += ["--setenv", name, value]
+    if seccomp_fd is not None:
+        words += ["--seccomp", str(seccomp_fd)]
+    words += ["--info-fd", str(info_fd), "--", root.shell, "-c", _PAYLOAD.format(ready=ready_fd)]
+    return words
+
+
+def program() -> str:
+    """Path of bubblewrap. Raises OSError ENOENT, saying that it is required."""
+    for directory in os.environ.get("PATH", "/usr/bin").split(":"):
+        if os.access(path := f"{directory}/bwrap", os.X_OK):
+            return path
+    raise FileNotFoundError(2, "bwrap is required; install the package bubblewrap")

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""The /dev of a session: the six devices that harm nobody, terminals of its own, and shared memory of its own."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from strata.sandbox.launcher import kernel
+from strata.sandbox.layers import binding
+
+_NODES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
+_TTY_GROUP = 5  # as in the skeleton's /etc/group
+_TERMINALS = 256
+_SHM_BYTES = 64 * 1024 * 1024
+
+
+def populate(path: str, uid_base: int) -> None:
+    """Make a /dev at `path`, for the users from `uid_base` on. Needs CAP_MKNOD on the host; act as root inside."""
+    owner = f"uid={uid_base},gid={uid_base}"
+    kernel.mount(
+        "dev",
+        binding.place(path),
+        "tmpfs",
+        kernel.MS_NOSUID | kernel.MS_NOEXEC,
+        f"mode=755,size=64k,nr_inodes=64,{owner}",
+    )
+    mask = os.umask(0)
+    for name, major, minor in _NODES:
+        os.mknod(f"{path}/{name}", 0o666 | stat.S_IFCHR, os.makedev(major, minor))
+    os.umask(mask)
+    for name, target in _LINKS.items():
+        os.symlink(target, f"{path}/{name}")
+    for name in ("pts", "shm"):
+        os.mkdir(f"{path}/{name}", 0o755)
+    terminals = f"newinstance,ptmxmode=0666,mode=620,gid={uid_base + _TTY_GROUP},max={_TERMINALS}"
+    kernel.mount("devpts", f"{path}/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, terminals)
+    binding.tmpfs(f"{path}/shm", f"mode=1777,size={_SHM_BYTES},nr_inodes=4096,{owner}")
+
+
+def arguments() -> tuple[str, ...]:
+    """The same by bubblewrap, where this process may make no nodes: it binds the host's."""
+    return ("--dev", "/dev", "--perms", "1777", "--size", str(_SHM_BYTES), "--tmpfs", "/dev/shm")

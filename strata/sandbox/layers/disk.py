@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""Where a session's writes go: an image on a loop device, or memory where there are none; and snapshots' layers."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from strata.sandbox.launcher import kernel
+from strata.sandbox.layers import binding, image
+from strata.sandbox.layers.plan import DISK, STAGE, Plan
+
+
+def mount(plan: Plan, userns: int | None, warnings: list[str]) -> str:
+    """Mount the disk at the stage's `disk`, as it is, and `upper`, as the session sees it: `image` or `tmpfs`.
+
+    Both hold `upper`, the top layer, and `work`, which is the overlay's own (kernel documentation, overlayfs).
+    """
+    os.mkdir(DISK, 0o700)
+    kind = "tmpfs"
+    if plan.mapped:
+        try:
+            _mount_image(plan)
+            kind = "image"
+        except OSError as error:
+            warnings.append(f"what this session writes is kept in memory: {error.strerror}")
+    if kind == "tmpfs":
+        binding.tmpfs(DISK, f"mode=700,size={plan.disk_bytes},nr_inodes={plan.inodes}")
+    for name in ("upper", "work"):
+        _directory(f"{DISK}/{name}")
+    os.mkdir(f"{STAGE}/upper")
+    binding.bind(DISK, f"{STAGE}/upper", userns, binding.SAFE)
+    return kind
+
+
+def _mount_image(plan: Plan) -> None:
+    path = f"{plan.directory}/{image.NAME}"
+    if not os.path.exists(path):
+        image.copy(image.empty(plan.stock, plan.disk_bytes, plan.inodes), path)
+    image.mount(path, DISK)
+
+
+def _directory(path: str) -> None:
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return
+
+
+def mount_layer(path: str, target: str, userns: int | None) -> None:
+    """Mount a snapshot's layer, an image or a directory, read-only at `target`, as the session sees it."""
+    if stat.S_ISDIR(os.stat(path).st_mode):
+        binding.bind(path, target, userns)
+        return
+    image.mount(path, target, read_only=True)
+    binding.bind(target, target, userns)
+    # The plain mount is below the mapped one now, out of reach.
+
+
+def release() -> None:
+    """Take what was mounted at the stage out of the tree again."""
+    kernel.umount2(STAGE, kernel.MNT_DETACH)

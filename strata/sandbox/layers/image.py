@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""Disks of sessions: a sparse ext4 image each, which bounds blocks and inodes and gives the writer ENOSPC.
+
+An empty image is formatted once per size and copied after that, holes left out. It has no journal and its mount asks
+for no flushes: a session does not outlive the machine's uptime, so there is nothing that a crash could spoil. Owners in
+it are those inside: 0 is the session's root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+
+from strata.sandbox.launcher import kernel
+from strata.sandbox.layers import loop
+
+NAME = "disk.ext4"
+OPTIONS = "barrier=0,noinit_itable"
+_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
+_FEATURES = "^has_journal,^resize_inode,^dir_nlink"
+_MIB = 1024 * 1024
+_FICLONE = 0x40049409  # ioctl_ficlone(2)
+_SMALLEST = 2 * _MIB
+_DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/run/current-system/sw/bin")
+
+
+def empty(stock: str, size: int, inodes: int) -> str:
+    """Path of an empty image of `size` bytes with room for so many inodes, made now if nobody has before."""
+    if size < _SMALLEST:
+        raise OSError(errno.EINVAL, f"cannot make a disk of {size} bytes: it takes {_SMALLEST} at least")
+    path = f"{stock}/empty-{size}-{inodes}.ext4"
+    if not os.path.exists(path):
+        os.makedirs(stock, 0o700, exist_ok=True)
+        unfinished = f"{path}.{os.getpid()}"
+        try:
+            _format(unfinished, size, inodes)
+            os.rename(unfinished, path)  # whoever is second replaces it by the same
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(unfinished)
+            raise
+    return path
+
+
+def formatter() -> str:
+    """Path of mke2fs. Raises OSError ENOENT, saying what to install."""
+    for directory in (*_DIRECTORIES, *os.environ.get("PATH", "").split(":")):
+        if os.access(path := f"{directory}/mke2fs", os.X_OK):
+            return path
+    raise OSError(errno.ENOENT, "cannot make a disk image: there is no mke2fs; install e2fsprogs")
+
+
+def _format(path: str, size: int, inodes: int) -> None:
+    program = formatter()
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.ftruncate(fd, size)
+    os.close(fd)
+    argv = [program, "-q", "-F", "-t", "ext4", "-O", _FEATURES, "-b", "4096", "-I", "256", "-m", "0"]
+    argv += ["-N", str(inodes), "-E", "root_owner=0:0", path]
+    quiet = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
+    child = os.posix_spawn(program, argv, {"MKE2FS_CONFIG": os.devnull}, file_actions=quiet)
+    if status := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        raise OSError(
+            errno.EINVAL, f"cannot make a disk of {size} bytes and {inodes} inodes: mke2fs ended with {status}"
+        )
+
+
+def copy(source: str, target: str) -> None:
+    """Copy a sparse file, sharing blocks where the file system can; `target` is new. Raises OSError ENOSPC too."""
+    source_fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        target_fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            copy_data(source_fd, target_fd)
+        finally:
+            os.close(target_fd)
+    finally:
+        os.close(source_fd)
+
+
+def copy_data(source: int, target: int) -> None:
+    """What `copy` does, between open files; the target is empty."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:  # this file system cannot share blocks
+        size = os.fstat(source).st_size
+        os.ftruncate(target, size)
+        for start, end in _extents(source, size):
+            _copy_range(source, target, start, end)
+
+
+def _extents(fd: int, size: int):  # type: ignore[no-untyped-def]
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole from here on (lseek(2))
+                return
+            raise
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        yield start, end
+
+
+def _copy_range(source: int, target: int, start: int, end: int) -> None:
+    while start < end:
+        done = os.copy_file_range(source, target, end - start, start, start)
+        if not done:
+            raise OSError(errno.EIO, "cannot copy a disk image: it became shorter")
+        start += done
+
+
+def mount(path: str, target: str, read_only: bool = False) -> None:
+    """Mount an image at `target`. Raises OSError where there are no loop devices for us."""
+    fd = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
+    try:
+        device = loop.attach(fd, read_only)
+    finally:
+        os.close(fd)
+    loop.mount(device, target, _FLAGS | (kernel.MS_RDONLY if read_only else 0), OPTIONS)

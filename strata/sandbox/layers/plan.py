@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""What the root of a session is to be, and what it has become. Plain tuples: they live in the launcher's forks."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+STAGE = "/sys"
+"""Where a root is put together, in the first process's own mount namespace, covering what is of no use there.
+
+Bubblewrap is nobody on the host by the time it binds the root, so the way there must be open to all. Of the
+directories that every Linux has, no session, no program and no base lies below this one.
+"""
+ROOT = f"{STAGE}/root"
+DISK = f"{STAGE}/disk"
+HOME = "root"
+"""Root's home, below the root of a session; beside it in `upper` lies what else was written."""
+
+_MIB = 1024 * 1024
+_TMP_BYTES = 256 * _MIB  # memory of the session's own, at most
+
+
+class Plan(NamedTuple):
+    """A root to build. Sizes in bytes; `layers` are images or directories of snapshots, the topmost first."""
+
+    directory: str
+    base: str  # "" is the host's own /usr
+    driver: str  # auto, kernel, fuse or none
+    layers: tuple[str, ...]
+    disk_bytes: int
+    inodes: int
+    uid_base: int  # who root inside is outside
+    mapped: bool  # a range of users (system mode), not the caller alone
+    network: str
+    stock: str  # what sessions share: empty images, skeletons
+    tmp_bytes: int
+
+
+class Root(NamedTuple):
+    """A root that stands, in the mount namespace of the caller. `inherited`: descriptors that bubblewrap must keep."""
+
+    path: str
+    exchange: str  # a directory that is /run/strata inside
+    shell: str
+    driver: str
+    disk: str  # image or tmpfs
+    arguments: tuple[str, ...]
+    warnings: tuple[str, ...]
+    processes: tuple[int, ...] = ()
+    inherited: tuple[int, ...] = ()
+
+
+def read(raw: dict[str, Any]) -> Plan:
+    """A plan from plain JSON values; see `Plan` for what is in it."""
+    directory = raw["directory"]
+    above = os.path.dirname(os.path.dirname(os.path.dirname(directory)))  # sessions/OWNER/SESSION
+    return Plan(
+        directory,
+        raw.get("base", ""),
+        raw.get("driver", "auto"),
+        tuple(raw.get("layers", ())),
+        raw["disk_bytes"],
+        raw["inodes"],
+        raw["uid_base"] if raw["mapped"] else 0,
+        raw["mapped"],
+        raw.get("network", "isolated"),
+        raw.get("stock") or os.path.join(above, "stock"),
+        raw.get("tmp_bytes") or min(raw["disk_bytes"], _TMP_BYTES),
+    )

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""The tree that is below everything in a session: an /etc of our own and empty places for the rest.
+
+With the host's /usr it is the whole lower layer: what programs expect to find beside /usr, and nothing of the host's
+that tells of the host's users or services. Below a base tree it gives the mount points that the tree may lack. It is
+made once for all sessions that want the same, and never changed; a change of what it is made from makes another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import zlib
+
+from strata.sandbox.layers import erase
+
+MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+"""Below / these are links into /usr, or directories of their own; inside they are as on the host."""
+
+_PLACES = (("dev", 0o755), ("proc", 0o555), ("root", 0o700), ("run", 0o755), ("tmp", 0o1777))
+_DIRECTORIES = (
+    *(("etc", 0o755), ("home", 0o755), ("mnt", 0o755), ("opt", 0o755), ("srv", 0o755), ("usr", 0o755)),
+    *(("var", 0o755), ("var/cache", 0o755), ("var/lib", 0o755), ("var/log", 0o755), ("var/tmp", 0o1777)),
+)
+_FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:{shell}\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    "etc/group": "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
+    "etc/hosts": "127.0.0.1\tlocalhost strata\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+    "etc/hostname": "strata\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+    "etc/shells": "/bin/sh\n{shell}\n",
+}
+_LINKS = {
+    "etc/mtab": "../proc/self/mounts",
+    "etc/os-release": "../usr/lib/os-release",
+    "var/run": "../run",
+}
+# What programs in /usr need of the host's /etc, and everybody may read: where alternatives lead, where libraries are,
+# which certificates to trust, what time it is.
+_COPIED = (
+    *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "protocols", "services"),
+    *("ssl/certs", "ssl/openssl.cnf", "pki/tls", "pki/ca-trust/extracted", "ca-certificates"),
+)
+_VISIBLE = ("/usr/", "/nix/store/")  # of the host, also inside
+_LONGEST = 4 * 1024 * 1024
+_FORM = 1  # of the tree: a change of the tables above shows by itself, one of the code does not
+
+
+def bare(stock: str) -> str:
+    """A directory with the mount points alone, to lie below a base tree."""
+    return _ensure(stock, "places", lambda path: _make_places(path), "")
+
+
+def full(stock: str, shell: str, network: str) -> str:
+    """A directory with all that is not the host's /usr. With the `host` network it knows the host's name servers."""
+    names = _read("/etc/resolv.conf") if network == "host" else b""
+    layout = [(name, _place("/" + name)) for name in (*MERGED, "nix")]
+    sources = [_mark("/etc/" + name) for name in _COPIED]
+    seen = repr((layout, sources, names, shell))
+    return _ensure(stock, "skeleton", lambda path: _make_full(path, shell, names), seen)
+
+
+def _ensure(stock: str, name: str, make, seen: str) -> str:  # type: ignore[no-untyped-def]
+    told = repr((_FORM, _PLACES, _DIRECTORIES, _FILES, _LINKS, _COPIED, seen))
+    path = f"{stock}/{name}-{zlib.crc32(told.encode('utf-8', 'surrogateescape')):08x}-{len(told)}"
+    if not os.path.isdir(path):
+        unfinished = f"{path}.{os.getpid()}"
+        os.makedirs(unfinished)
+        os.chmod(unfinished, 0o755)  # noqa: S103  the / of everybody inside
+        make(unfinished)
+        with contextlib.suppress(FileExistsError, OSError):
+            os.rename(unfinished, path)
+        if os.path.isdir(unfinished):  # another session was quicker
+            erase.tree(unfinished)
+    return path
+
+
+def _make_places(path: str) -> None:
+    for name, mode in _PLACES:
+        _directory(f"{path}/{name}", mode)
+
+
+def _make_full(path: str, shell: str, names: bytes) -> None:
+    _make_places(path)
+    for name, mode in _DIRECTORIES:
+        _directory(f"{path}/{name}", mode)
+    for name, text in _FILES.items():
+        _file(f"{path}/{name}", text.format(shell=shell).encode())
+    if names:
+        _file(f"{path}/etc/resolv.conf", names)
+    for name, target in _LINKS.items():
+        os.symlink(target, f"{path}/{name}")
+    _make_merged(path)
+    for name in _COPIED:
+        _copy(f"/etc/{name}", f"{path}/etc/{name}")
+
+
+def _make_merged(path: str) -> None:
+    for name in MERGED:
+        place = _place("/" + name)
+        if place == "directory":
+            _directory(f"{path}/{name}", 0o755)
+        elif place:
+            os.symlink(place, f"{path}/{name}")
+    if _place("/nix") == "directory":
+        _directory(f"{path}/nix/store", 0o755)
+
+
+def _directory(path: str, mode: int) -> None:
+    os.makedirs(path, exist_ok=True)
+    os.chmod(path, mode)  # whatever the umask
+
+
+def _file(path: str, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    with open(fd, "wb") as file:
+        file.write(content)
+        os.fchmod(fd, 0o644)
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy what everybody may read; leave out what nobody inside could follow."""
+    real = os.path.realpath(source)
+    try:
+        about = os.stat(real)
+    except OSError:
+        return  # not on this host, or a link to nowhere
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if real.startswith(_VISIBLE):
+        os.symlink(real, target)
+    elif stat.S_ISDIR(about.st_mode):
+        _directory(target, 0o755)
+        for name in os.listdir(real):
+            _copy(f"{real}/{name}", f"{target}/{name}")
+    elif stat.S_ISREG(about.st_mode) and about.st_mode & stat.S_IROTH and about.st_size <= _LONGEST:
+        _file(target, _read(real))
+
+
+def _place(path: str) -> str:
+    """`directory`, where a link leads, or nothing."""
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return "directory" if os.path.isdir(path) else ""
+
+
+def _mark(path: str) -> tuple[int, ...]:
+    try:
+        about = os.stat(path)
+    except OSError:
+        return ()
+    return about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_LONGEST)
+    except FileNotFoundError:
+        return b""
