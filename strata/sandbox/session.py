@@ -202,6 +202,7 @@ def root_plan(record: Record, directory: Path) -> dict[str, Any]:
         "inodes": record.limits.inodes_max,
         "uid_base": record.uid_base,
         "mapped": record.mapped,
+        "network": record.network,
     }
 
 

@@ -78,12 +78,22 @@ def _texts(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else _WRONG
 
 
+def _object(value: Any) -> Any:
+    return value if isinstance(value, dict) else _WRONG
+
+
+def _object_of_texts(value: Any) -> Any:
+    return value if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()) else _WRONG
+
+
 ACCEPTED: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     str: ("a string", _optional_text),
     int: ("a number of at most 64 bits", _whole),
     float: ("a number of at most 64 bits", _number),
     bool: ("true or false", _boolean),
     tuple[str, ...]: ("a list of strings", _texts),
+    dict[str, str]: ("an object of strings", _object_of_texts),
+    dict[str, Any]: ("an object", _object),
     Any: ("a value", lambda value: value),  # the handler judges it
 }
 
