@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from strata.sandbox.launcher import channel, joining, kernel, userns
 from strata.sandbox.layers import build, bwrap
+from strata.sandbox.layers.plan import Root
 
 
 class _Pipes(NamedTuple):
@@ -36,7 +37,7 @@ def run(plan: dict[str, Any], fds: list[int], program: bytes) -> NoReturn:
 
 def _open(plan: dict[str, Any], room: socket.socket, program: bytes) -> None:
     namespace = _isolate(plan)
-    root = build.build(plan["root"] | {"network": plan["network"]}, namespace)
+    root = build.build(plan["root"], namespace)
     exchange = os.open(root.exchange, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     pipes = _Pipes(*os.pipe(), *os.pipe())
     report = {"shell": root.shell, "driver": root.driver, "warnings": list(root.warnings)}
@@ -62,14 +63,13 @@ def _isolate(plan: dict[str, Any]) -> int | None:
     return namespace
 
 
-def _become_bwrap(plan: dict[str, Any], root: build.Root, pipes: _Pipes, program: bytes) -> None:
+def _become_bwrap(plan: dict[str, Any], root: Root, pipes: _Pipes, program: bytes) -> None:
     seccomp = os.memfd_create("seccomp")
     os.write(seccomp, program)
     os.lseek(seccomp, 0, os.SEEK_SET)
     arguments = bwrap.arguments(
         root,
         network=plan["network"],
-        env=plan["env"],
         seccomp_fd=seccomp,
         info_fd=pipes.info_w,
         ready_fd=pipes.ready_w,
@@ -82,4 +82,4 @@ def _become_bwrap(plan: dict[str, Any], root: build.Root, pipes: _Pipes, program
     kernel.close_all_but(kept)
     for fd in kept:
         os.set_inheritable(fd, True)
-    os.execvp(arguments[0], arguments)  # noqa: S606  an argument vector, no shell
+    os.execve(arguments[0], arguments, {})  # noqa: S606  an argument vector, no shell

@@ -13,12 +13,6 @@ import os
 from strata.sandbox.layers.plan import Root
 
 HOSTNAME = "strata"
-ENVIRONMENT = {
-    "HOME": "/root",
-    "USER": "root",
-    "TERM": "xterm-256color",
-    "PATH": "/usr/local/bin:/usr/bin:/bin:/sbin",
-}
 # No --unshare-user: the caller is in the session's user namespace. No --die-with-parent: a session outlives Strata.
 _ALWAYS = (
     *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup", "--hostname", HOSTNAME),
@@ -28,14 +22,13 @@ _ALWAYS = (
 _PAYLOAD = "trap '' CHLD; printf 1 >&{ready}; exec {ready}>&- 2>/dev/null; while :; do read -r _; done"
 
 
-def arguments(
-    root: Root, *, network: str, env: dict[str, str], ready_fd: int, info_fd: int, seccomp_fd: int | None = None
-) -> list[str]:
-    """The whole vector. `network`: isolated or host. One byte comes on `ready_fd` when the payload runs."""
+def arguments(root: Root, *, network: str, ready_fd: int, info_fd: int, seccomp_fd: int | None = None) -> list[str]:
+    """The whole vector. `network`: isolated or host. One byte comes on `ready_fd` when the payload runs.
+
+    No variable of a session is in it: everybody on the host may read the arguments of a process.
+    """
     words = [program(), *_ALWAYS, *(("--unshare-net",) if network != "host" else ())]
     words += ["--dev-bind", root.path, "/", "--proc", "/proc", *root.arguments, "--chdir", "/root"]
-    for name, value in {**env, **ENVIRONMENT}.items():
-        words += ["--setenv", name, value]
     if seccomp_fd is not None:
         words += ["--seccomp", str(seccomp_fd)]
     words += ["--info-fd", str(info_fd), "--", root.shell, "-c", _PAYLOAD.format(ready=ready_fd)]

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 
 from strata.sandbox.launcher import kernel
 from strata.sandbox.layers import loop
@@ -91,7 +92,7 @@ def copy_data(source: int, target: int) -> None:
             _copy_range(source, target, start, end)
 
 
-def _extents(fd: int, size: int):  # type: ignore[no-untyped-def]
+def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
     end = 0
     while end < size:
         try:

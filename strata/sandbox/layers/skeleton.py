@@ -8,10 +8,11 @@ made once for all sessions that want the same, and never changed; a change of wh
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import stat
 import zlib
+from collections.abc import Callable
 
 from strata.sandbox.layers import erase
 
@@ -49,7 +50,7 @@ _FORM = 1  # of the tree: a change of the tables above shows by itself, one of t
 
 def bare(stock: str) -> str:
     """A directory with the mount points alone, to lie below a base tree."""
-    return _ensure(stock, "places", lambda path: _make_places(path), "")
+    return _ensure(stock, "places", _make_places, "")
 
 
 def full(stock: str, shell: str, network: str) -> str:
@@ -61,7 +62,7 @@ def full(stock: str, shell: str, network: str) -> str:
     return _ensure(stock, "skeleton", lambda path: _make_full(path, shell, names), seen)
 
 
-def _ensure(stock: str, name: str, make, seen: str) -> str:  # type: ignore[no-untyped-def]
+def _ensure(stock: str, name: str, make: Callable[[str], None], seen: str) -> str:
     told = repr((_FORM, _PLACES, _DIRECTORIES, _FILES, _LINKS, _COPIED, seen))
     path = f"{stock}/{name}-{zlib.crc32(told.encode('utf-8', 'surrogateescape')):08x}-{len(told)}"
     if not os.path.isdir(path):
@@ -69,10 +70,12 @@ def _ensure(stock: str, name: str, make, seen: str) -> str:  # type: ignore[no-u
         os.makedirs(unfinished)
         os.chmod(unfinished, 0o755)  # noqa: S103  the / of everybody inside
         make(unfinished)
-        with contextlib.suppress(FileExistsError, OSError):
+        try:
             os.rename(unfinished, path)
-        if os.path.isdir(unfinished):  # another session was quicker
-            erase.tree(unfinished)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            erase.tree(unfinished)  # another session was quicker
     return path
 
 
