@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""HTTP/2 connections for grpclib, with the bounds that it leaves open: message sizes, floods, silence, bad frames.
+
+RFC 9113 for the frames, gRPC's PROTOCOL-HTTP2.md for what they carry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import h2.config
+import h2.events
+from google.protobuf.message import DecodeError
+from grpclib.config import Configuration
+from grpclib.const import Handler, Status
+from grpclib.encoding.proto import ProtoCodec
+from grpclib.events import _DispatchServerEvents
+from grpclib.exceptions import GRPCError
+from grpclib.protocol import AbstractHandler, Buffer, H2Protocol, Stream
+from grpclib.server import request_handler
+
+from strata.api.limits import DoorLimits
+
+log = logging.getLogger(__name__)
+
+MESSAGE_BYTES = 4 * 1_048_576
+"""Of one message a client sends: what gRPC's own servers take by default."""
+
+STREAM_WINDOW = 1_048_576
+CONNECTION_WINDOW = 4 * 1_048_576  # so much may wait here, unread by the calls of one connection
+IDLE_SECONDS = 600.0  # a connection without calls; clients connect anew by themselves
+RESETS = 200  # calls given up by the client before it said anything else; RFC 9113, 10.5: a flood
+_H2 = h2.config.H2Configuration(
+    client_side=False, header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False
+)
+# The window sizes above; the rest, such as 100 streams of a connection, are the library's own defaults.
+_CONFIGURATION = Configuration(
+    http2_connection_window_size=CONNECTION_WINDOW, http2_stream_window_size=STREAM_WINDOW
+).__for_server__()
+# Events that ask for nothing; the library would end the connection over them.
+_IGNORED = (h2.events.UnknownFrameReceived, h2.events.AlternativeServiceAvailable)
+
+
+class Codec(ProtoCodec):
+    """Protobuf; bytes that are no message are the client's fault."""
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        """Raises GRPCError."""
+        try:
+            return super().decode(data, message_type)
+        except DecodeError as error:
+            raise GRPCError(Status.INVALID_ARGUMENT, f"cannot read the message: {error}") from error
+
+
+class BoundedBuffer(Buffer):
+    """What a client sent of one call. The library reads a message by the length that its prefix claims."""
+
+    async def read(self, size: int) -> bytes:
+        """`size` bytes, or none at the end. Raises GRPCError."""
+        if size > MESSAGE_BYTES:
+            says = f"cannot read a message of {size} bytes: it may have {MESSAGE_BYTES}"
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, says)
+        try:
+            return await super().read(size)
+        except AssertionError as error:
+            raise GRPCError(Status.INVALID_ARGUMENT, "cannot read the message: it ends too early") from error
+
+
+class Calls(AbstractHandler):
+    """The running calls of one connection."""
+
+    def __init__(self, mapping: Mapping[str, Handler], changed: Callable[[], None]) -> None:
+        """`changed` is called when there is a call more or less."""
+        self._mapping, self._changed = dict(mapping), changed
+        self._codec, self._events = Codec(), _DispatchServerEvents()
+        self.tasks: dict[Stream, asyncio.Task[None]] = {}
+        self.resets = 0
+
+    def accept(self, stream: Stream, headers: Any, release_stream: Callable[[], Any]) -> None:
+        stream.buffer = BoundedBuffer(functools.partial(stream.connection.ack, cast(int, stream.id)))
+        work = request_handler(self._mapping, stream, headers, self._codec, None, self._events, release_stream)
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks[stream] = task
+        task.add_done_callback(functools.partial(self._finished, stream))
+        self._changed()
+
+    def cancel(self, stream: Stream) -> None:
+        self.resets += 1
+        if task := self.tasks.get(stream):
+            task.cancel()
+
+    def close(self) -> None:
+        for task in self.tasks.values():
+            task.cancel()
+
+    def _finished(self, stream: Stream, task: asyncio.Task[None]) -> None:
+        del self.tasks[stream]
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a call ended unexpectedly", exc_info=error)
+        elif not task.cancelled():
+            self.resets = 0  # it does wait for answers
+        self._changed()
+
+
+class Http2(H2Protocol):
+    """One connection. `gone` is told when it is lost."""
+
+    def __init__(self, mapping: Mapping[str, Handler], limits: DoorLimits, gone: Callable[[Http2], None]) -> None:
+        self.calls = Calls(mapping, self._watch_idleness)
+        super().__init__(self.calls, _CONFIGURATION, _H2)
+        self._limits, self._gone = limits, gone
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
+        for event in _IGNORED:
+            self.processor.processors[event] = _ignore
+        self._watch_idleness()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        for timer in (self._idle_timer, self._write_timer):
+            if timer:
+                timer.cancel()
+        super().connection_lost(exc)
+        self._gone(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            super().data_received(data)
+        except Exception as error:  # noqa: BLE001  whatever a peer sends, it ends its own connection only
+            log.info("dropping an HTTP/2 connection: %r", error)
+            self._transport.abort()
+            return
+        if self.calls.resets > RESETS:
+            log.info("dropping an HTTP/2 connection: %s calls were begun and given up", self.calls.resets)
+            self._transport.abort()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if not self._write_timer:
+            self._write_timer = asyncio.get_running_loop().call_later(self._limits.write_seconds, self._transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_timer:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def drop(self) -> None:
+        """Close the connection; the calls on it are cancelled."""
+        self.processor.close("the door is closing")
+
+    def _watch_idleness(self) -> None:
+        if self._idle_timer:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        if not self.calls.tasks and not self._transport.is_closing():
+            self._idle_timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._transport.close)
+
+
+def _ignore(event: Any) -> None:
+    """Nothing follows from it."""
