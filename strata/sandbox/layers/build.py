@@ -14,7 +14,7 @@ import os
 from typing import Any
 
 from strata.sandbox.launcher import kernel
-from strata.sandbox.layers import binding, devices, disk, overlay, skeleton
+from strata.sandbox.layers import binding, devices, disk, fuse, overlay, plain, skeleton
 from strata.sandbox.layers.plan import ROOT, STAGE, Plan, Root, read
 
 _SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh", "/usr/bin/sh")
@@ -38,14 +38,15 @@ def build(raw: dict[str, Any], userns: int | None) -> Root:
     lowers = _lowers(plan, userns)
     if plan.mapped:
         kernel.act_as(plan.uid_base, plan.uid_base)
-    overlay.mount(STAGE, lowers, "upper", "root", plan.mapped)
-    _furnish(plan, userns)
-    arguments = () if plan.mapped else devices.arguments()
+    driver, processes = _mount(plan, lowers, userns, warnings)
+    _furnish(plan, userns, warnings)
     if plan.mapped:
         devices.populate(f"{ROOT}/dev", plan.uid_base)
         kernel.act_as(0, 0, False)
+    arguments = () if plan.mapped else devices.arguments()
     exchange = _exchange()
-    return Root(ROOT, exchange, _shell(plan), "kernel", kind, arguments, tuple(warnings))
+    shells = _shells(plan)
+    return Root(ROOT, exchange, *shells, driver, kind, arguments, tuple(warnings), processes)
 
 
 def _stage() -> None:
@@ -53,7 +54,7 @@ def _stage() -> None:
     # a service with ProtectKernelTunables= and the like sees one with holes.
     with contextlib.suppress(PermissionError):
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
-    kernel.mount("strata", STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=711,size=64k,nr_inodes=128")
+    kernel.mount("strata", STAGE, "tmpfs", kernel.MS_NOSUID, "mode=711,size=64k,nr_inodes=128")
     os.mkdir(ROOT)
 
 
@@ -77,17 +78,63 @@ def _layer(number: int, path: str, userns: int | None) -> str:
     return f"{name}/upper"
 
 
-def _furnish(plan: Plan, userns: int | None) -> None:
+def _mount(plan: Plan, lowers: list[str], userns: int | None, warnings: list[str]) -> tuple[str, tuple[int, ...]]:
+    """Lay the layers over one another by the driver asked for, or the best there is; its name and its processes."""
+    for number, driver in enumerate(chain := _CHAINS[plan.driver]):
+        try:
+            return driver, _DRIVERS[driver](plan, lowers, userns)
+        except OSError as error:
+            # Who named a driver gets that or a refusal, but for a fuse that is not installed (spec 2.2).
+            last = number + 1 == len(chain) or (plan.driver == "fuse" and not isinstance(error, FileNotFoundError))
+            if last:
+                raise
+            warnings.append(
+                f"the overlay driver {driver} does not work here ({error.strerror}): {chain[number + 1]} it is"
+            )
+    raise AssertionError("a chain of drivers is never empty")
+
+
+def _by_kernel(plan: Plan, lowers: list[str], userns: int | None) -> tuple[int, ...]:
+    overlay.mount(STAGE, lowers, "upper", "root", plan.mapped)
+    return ()
+
+
+def _by_fuse(plan: Plan, lowers: list[str], userns: int | None) -> tuple[int, ...]:
+    return (fuse.mount(plan, lowers, userns),)
+
+
+def _by_none(plan: Plan, lowers: list[str], userns: int | None) -> tuple[int, ...]:
+    plain.mount(plan, lowers)
+    return ()
+
+
+_DRIVERS = {"kernel": _by_kernel, "fuse": _by_fuse, "none": _by_none}
+_CHAINS = {"auto": ("kernel", "fuse", "none"), "kernel": ("kernel",), "fuse": ("fuse", "none"), "none": ("none",)}
+DRIVERS = tuple(_CHAINS)
+
+
+def _furnish(plan: Plan, userns: int | None, warnings: list[str]) -> None:
     """What lies on top of the layers: the host's programs, and file systems of the session's own."""
     owner = f"uid={plan.uid_base},gid={plan.uid_base}"
     if not plan.base:
         for name in ("usr", *skeleton.MERGED, "nix/store"):
             if os.path.isdir(f"/{name}") and not os.path.islink(f"/{name}"):
-                binding.bind(f"/{name}", f"{ROOT}/{name}", userns)
+                _bind_host(f"/{name}", userns, warnings)
     binding.tmpfs(f"{ROOT}/tmp", f"mode=1777,size={plan.tmp_bytes},nr_inodes={plan.inodes},{owner}")
     binding.tmpfs(f"{ROOT}/run", f"mode=755,size={_RUN_BYTES},nr_inodes=4096,{owner}")
     if not plan.base and os.path.islink("/run/current-system"):
         os.symlink(os.readlink("/run/current-system"), f"{ROOT}/run/current-system")
+
+
+def _bind_host(path: str, userns: int | None, warnings: list[str]) -> None:
+    try:
+        binding.bind(path, ROOT + path, userns)
+    except OSError as error:
+        if userns is None or error.errno != errno.EINVAL:
+            raise
+        # Read-only as it is, it does for them to belong to nobody.
+        binding.bind(path, ROOT + path, None)
+        warnings.append(f"{error.strerror}; inside, they belong to nobody")
 
 
 def _exchange() -> str:
@@ -103,16 +150,16 @@ def _host_shell() -> str:
     return next((path for path in (*_SHELLS, *_NIX_SHELLS) if os.access(path, os.X_OK)), "/bin/sh")
 
 
-def _shell(plan: Plan) -> str:
-    """The first shell there is inside, links followed as they will be inside."""
+def _shells(plan: Plan) -> tuple[str, str]:
+    """The best shell there is inside, and the smallest; links are followed as they will be inside."""
     outside = os.open("/", os.O_PATH | os.O_CLOEXEC)
     os.chroot(ROOT)
     try:
-        for path in (*_SHELLS, *_NIX_SHELLS):
-            if os.access(path, os.X_OK):
-                return path
+        found = [path for path in (*_SHELLS, *_NIX_SHELLS) if os.access(path, os.X_OK)]
     finally:
         os.fchdir(outside)
         os.chroot(".")
         os.close(outside)
-    raise OSError(errno.ENOENT, f"cannot open a session: there is no shell in {plan.base or 'the host'}")
+    if not found:
+        raise OSError(errno.ENOENT, f"cannot open a session: there is no shell in {plan.base or '/usr'}")
+    return found[0], next((path for path in found if path.endswith("/sh")), found[0])

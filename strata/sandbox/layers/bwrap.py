@@ -31,7 +31,7 @@ def arguments(root: Root, *, network: str, ready_fd: int, info_fd: int, seccomp_
     words += ["--dev-bind", root.path, "/", "--proc", "/proc", *root.arguments, "--chdir", "/root"]
     if seccomp_fd is not None:
         words += ["--seccomp", str(seccomp_fd)]
-    words += ["--info-fd", str(info_fd), "--", root.shell, "-c", _PAYLOAD.format(ready=ready_fd)]
+    words += ["--info-fd", str(info_fd), "--", root.small_shell, "-c", _PAYLOAD.format(ready=ready_fd)]
     return words
 
 

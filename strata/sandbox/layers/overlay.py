@@ -10,17 +10,15 @@ from strata.sandbox.launcher import kernel
 
 # Nothing that would need another reader of the upper layer than ours: a directory is never moved without its content,
 # a file never copied up without its data (kernel documentation, overlayfs).
-_OPTIONS = "redirect_dir=off,index=off,metacopy=off"
+_PRIVILEGED = "index=off,redirect_dir=off,metacopy=off"
+# In a user namespace the overlay keeps its notes in user.* attributes (Linux 5.11), which rules the other two out.
+_UNPRIVILEGED = "index=off,userxattr"
 
 
 def mount(stage: str, lowers: Sequence[str], upper: str, target: str, mapped: bool) -> None:
-    """Mount an overlay; all names are relative to `stage`, which keeps the host's paths out of the mount table inside.
-
-    In a user namespace the overlay keeps its notes in user.* attributes (Linux 5.11).
-    """
-    options = f"lowerdir={':'.join(lowers)},upperdir={upper}/upper,workdir={upper}/work,{_OPTIONS}"
-    if not mapped:
-        options += ",userxattr"
+    """Mount an overlay; names are relative to `stage`, which keeps the host's paths out of the mount table inside."""
+    layers = f"lowerdir={':'.join(lowers)},upperdir={upper}/upper,workdir={upper}/work"
+    options = f"{layers},{_PRIVILEGED if mapped else _UNPRIVILEGED}"
     here = os.open(".", os.O_PATH | os.O_CLOEXEC)
     os.chdir(stage)
     try:

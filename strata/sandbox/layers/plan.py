@@ -43,6 +43,7 @@ class Root(NamedTuple):
     path: str
     exchange: str  # a directory that is /run/strata inside
     shell: str
+    small_shell: str  # for the payload
     driver: str
     disk: str  # image or tmpfs
     arguments: tuple[str, ...]

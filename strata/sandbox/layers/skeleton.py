@@ -20,6 +20,8 @@ MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Below / these are links into /usr, or directories of their own; inside they are as on the host."""
 
 _PLACES = (("dev", 0o755), ("proc", 0o555), ("root", 0o700), ("run", 0o755), ("tmp", 0o1777))
+NAMES = frozenset(name for name, _ in _PLACES)
+"""Directories that are a session's own, whatever the base has in them."""
 _DIRECTORIES = (
     *(("etc", 0o755), ("home", 0o755), ("mnt", 0o755), ("opt", 0o755), ("srv", 0o755), ("usr", 0o755)),
     *(("var", 0o755), ("var/cache", 0o755), ("var/lib", 0o755), ("var/log", 0o755), ("var/tmp", 0o1777)),
