@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,6 +113,17 @@ class Group(NamedTuple):
         peak = _number(_read(self.tree / "memory.peak"))
         return Usage(cpu, peak, _field(_read(self.tree / "memory.events"), "oom_kill"))
 
+    def memory_now(self) -> int | None:
+        """Bytes it uses now."""
+        if self.memory:
+            return _number(_read(self.memory / "memory.usage_in_bytes"))
+        return _number(_read(self.tree / "memory.current"))
+
+    def tasks(self) -> int:
+        """Processes in it and below."""
+        own = len(_read(self.tree / "cgroup.procs").split())
+        return own + sum(child.tasks() for child in self.children())
+
     def reset_peak(self) -> bool:
         """Begin to measure the peak anew; False where the kernel cannot (cgroup2: per descriptor, from 6.12 on)."""
         if self.memory is None:
@@ -187,18 +198,25 @@ class Emptiness:
 
     async def wait(self, group: Group, timeout: float) -> bool:
         """Until no process is in the group or below; False after `timeout` seconds."""
+        return await self._until(group, lambda: not group.populated, timeout)
+
+    async def wait_frozen(self, group: Group, timeout: float) -> bool:
+        """Until everything in it has stopped, after `freeze`; False after `timeout` seconds."""
+        return await self._until(group, lambda: group.frozen, timeout)
+
+    async def _until(self, group: Group, holds: Callable[[], bool], timeout: float) -> bool:
         changed = asyncio.Event()
         try:
             number = self._inotify.watch(str(group.tree / "cgroup.events"), changed.set)
         except FileNotFoundError:
-            return True
+            return holds()
         try:
             async with asyncio.timeout(timeout):
-                while group.populated:
+                while not holds():
                     await changed.wait()
                     changed.clear()
         except TimeoutError:
-            return not group.populated
+            return holds()
         finally:
             self._inotify.forget(number)
         return True

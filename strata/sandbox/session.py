@@ -12,10 +12,10 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from strata import values
-from strata.errors import NotFound
+from strata.errors import Conflict, NotFound
 from strata.sandbox import launching
 from strata.sandbox.cgroup import Group
 from strata.sandbox.children import Child, watch
@@ -61,6 +61,23 @@ class Handles(NamedTuple):
             os.close(fd)
 
 
+class Part(Protocol):
+    """What runs in a session: its shell, its runs, its terminals."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether something runs that nobody waits for."""
+
+    def summary(self) -> Any:
+        """What `describe` shows, as JSON."""
+
+    async def close(self) -> None:
+        """The session ends: end it, and let go of everything."""
+
+    async def leave(self) -> None:
+        """The room ends and the session goes on: let go of it, for the next room to adopt."""
+
+
 class Session:
     """One session. It owns its handles; whatever else runs in it is owned by `shell`, `runs` and `terminals`."""
 
@@ -72,7 +89,7 @@ class Session:
         self.activities: dict[int, str] = {}
         self._launcher = launcher
         self._numbers = itertools.count(1)
-        self.parts: dict[str, Any] = {}  # shell, runs, terminals: each kept here by the module that owns it
+        self.parts: dict[str, Part] = {}  # shell, runs, terminals: each put here by the module that owns it
 
     # --- the way in
 
@@ -145,6 +162,10 @@ class Session:
             del self.activities[number]
             self.last_used = time.monotonic()
 
+    def touch(self) -> None:
+        """Its idle time begins anew."""
+        self.last_used = time.monotonic()
+
     @property
     def idle_seconds(self) -> float:
         """For how long nothing has been done with it."""
@@ -161,9 +182,15 @@ class Session:
 
     # ---
 
-    async def _fork(self, do: str, plan: Mapping[str, Any], fds: Sequence[int]) -> launching.Forked:
+    def check_running(self) -> None:
+        """Raises Conflict when it is frozen, NotFound when it is about to be gone."""
         if self.state is State.CLOSING:
             raise NotFound("session not found")
+        if self.state is State.FROZEN:
+            raise Conflict(f"{self.key.label} is frozen; thaw it first")
+
+    async def _fork(self, do: str, plan: Mapping[str, Any], fds: Sequence[int]) -> launching.Forked:
+        self.check_running()
         return await self._launcher.fork(do, plan, [self.handles.init, *fds])
 
     def _plan(self, plan: SpawnPlan, group: Group) -> dict[str, Any]:

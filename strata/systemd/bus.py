@@ -113,6 +113,13 @@ class Bus:
                 break
         return UnitStatus(name, **values)
 
+    def job_type(self, name: str) -> str:
+        """What systemd is about to do with a unit (`restart`, `stop` …); "" for nothing."""
+        job = self.property(name, "Unit", "Job", "(uo)")
+        if not job or not job[0]:
+            return ""
+        return _text(self._get(bytes(job[1]), "Job", "JobType", "s"))
+
     def property(self, name: str, interface: str, prop: str, signature: str) -> Any:
         """One property of a unit, with its strings still bytes."""
         return self._get(path_encode(_UNIT_PREFIX, name.encode()), interface, prop, signature)

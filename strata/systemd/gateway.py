@@ -37,7 +37,12 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "restart": Bus.restart,
     "kill": Bus.kill,
     "reset_failed": Bus.reset_failed,
+    "units": Bus.units,
+    "job_type": Bus.job_type,
 }
+
+JOBS = ("start_transient", "start", "stop", "restart")
+"""Those that answer with the path of a job."""
 
 
 class Gateway:
@@ -46,6 +51,7 @@ class Gateway:
     def __init__(self, bus: Bus, parent: socket.socket, prefix: str, kinds: tuple[str, ...]) -> None:
         self.bus, self.parent = bus, parent
         self._prefix, self._kinds = prefix, kinds
+        self._jobs: set[str] = set()  # asked for here and not finished
         self._frames = frame.Decoder()
         self._asks = msgspec.msgpack.Decoder(Ask)
 
@@ -71,7 +77,10 @@ class Gateway:
                 self._send(UnitChanged(self.bus.status(*ask.arguments)))
                 self._send(Answer(ask.number))
             else:
-                self._send(Answer(ask.number, OPERATIONS[ask.operation](self.bus, *ask.arguments)))
+                value = OPERATIONS[ask.operation](self.bus, *ask.arguments)
+                if ask.operation in JOBS:
+                    self._jobs.add(value)
+                self._send(Answer(ask.number, value))
         except StrataError as error:
             self._send(Answer(ask.number, None, error.code, error.message))
 
@@ -93,11 +102,11 @@ class Gateway:
         changed: dict[str, None] = {}
         for found in self.bus.signals():
             name = found.unit if isinstance(found, Job) else found
-            if not name.startswith(self._prefix) or not name.endswith(self._kinds):
-                continue
-            if isinstance(found, Job):
+            if isinstance(found, Job) and found.path in self._jobs:
+                self._jobs.remove(found.path)
                 self._send(JobDone(found))
-            changed[name] = None
+            if name.startswith(self._prefix) and name.endswith(self._kinds):
+                changed[name] = None
         return list(changed)
 
     def _send(self, report: Report) -> None:

@@ -118,6 +118,14 @@ class Manager:
         """Forget failure, restart count and start-limit window."""
         await self._ask("reset_failed", name)
 
+    async def units(self, pattern: str) -> tuple[str, ...]:
+        """Names of the loaded units that match a shell pattern."""
+        return tuple(await self._ask("units", pattern))
+
+    async def job_type(self, name: str) -> str:
+        """What systemd is about to do with a unit (`restart`, `stop` …); "" for nothing."""
+        return str(await self._ask("job_type", name))
+
     # --- the gateway
 
     async def _job(self, operation: str, *arguments: Any) -> Job:
