@@ -7,7 +7,7 @@ import asyncio
 import collections
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,18 +73,14 @@ class RoomPool:
 
         `params` is anything msgspec encodes to an object. The descriptors stay the caller's to close.
         """
-        framed = _framed(method, params, token)
-        async with self._lent(method, token) as connection:
-            connection.send(framed, descriptors)
+        async with self._sent(method, params, token, descriptors) as connection:
             return _result(await connection.reply()).result
 
     async def stream(
         self, method: str, params: Any, token: str = "", descriptors: Sequence[int] = ()
-    ) -> AsyncIterator[msgspec.Raw]:
+    ) -> AsyncGenerator[msgspec.Raw, None]:
         """Every frame of a streaming call but the closing one, as JSON. Leaving early (aclose) cancels the call."""
-        framed = _framed(method, params, token)
-        async with self._lent(method, token) as connection:
-            connection.send(framed, descriptors)
+        async with self._sent(method, params, token, descriptors) as connection:
             while (reply := _result(await connection.reply())).more:
                 yield reply.result
 
@@ -94,6 +90,15 @@ class RoomPool:
             connection.abort()
 
     # --- connections
+
+    @contextlib.asynccontextmanager
+    async def _sent(
+        self, method: str, params: Any, token: str, descriptors: Sequence[int]
+    ) -> AsyncIterator[RoomConnection]:
+        framed = _framed(method, params, token)
+        async with self._lent(method, token) as connection:
+            connection.send(framed, descriptors)
+            yield connection
 
     @contextlib.asynccontextmanager
     async def _lent(self, method: str, token: str) -> AsyncIterator[RoomConnection]:

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""The door's ASGI application: guard, route, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from strata.api import answering, guard
+from strata.api.answering import Headers
+from strata.api.door import Door
+from strata.api.exchange import Gone, Reply, Request
+from strata.api.mount import Asgi, Receive, Scope, Send
+from strata.api.routing import WEBSOCKET, Found, Router
+from strata.api.websocket import WebSocket
+from strata.errors import StrataError
+
+log = logging.getLogger(__name__)
+
+NOT_FOUND = answering.text_reply(404, "404 page not found")
+_MCP = b"/mcp"
+_MOVED = Reply(b"", 301, answering.TEXT, (("location", "/mcp/"),))
+_UPGRADE = answering.text_reply(400, "Bad Request: this is a WebSocket", ("upgrade", "websocket"))
+
+
+class App:
+    """Callable as ASGI; `mcp` answers everything below /mcp/."""
+
+    def __init__(self, door: Door, router: Router, mcp: Asgi) -> None:
+        self.door, self.router, self.mcp = door, router, mcp
+        self._origins = frozenset(door.settings.allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request or one WebSocket."""
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    # --- HTTP
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            origin = guard.check(scope, self._origins)
+        except StrataError as error:
+            await answering.answer(answering.error_reply(error), send, [])
+            return
+        raw_path: bytes = scope["raw_path"]
+        if raw_path.startswith(b"/mcp/"):
+            await self.mcp(scope, receive, send)
+            return
+        await self._ours(scope, receive, send, _shared_with(origin))
+
+    async def _ours(self, scope: Scope, receive: Receive, send: Send, extra: Headers) -> None:
+        """Answer; a client that hangs up cancels what was begun for it (the connection calls `watcher`)."""
+        connection, task = scope["strata.connection"], asyncio.current_task()
+        connection.watcher = task.cancel if task else None
+        try:
+            reply = await self._reply(scope, receive)
+            await answering.answer(reply, send, extra, head=scope["method"] == "HEAD")
+        except (Gone, asyncio.CancelledError):
+            if not connection.lost:
+                raise
+        except answering.Broken as broken:
+            log.warning("a reply ended early: %s", broken)
+            connection.transport.abort()
+        finally:
+            connection.watcher = None
+
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+        verb, raw_path = scope["method"], scope["raw_path"]
+        try:
+            if raw_path == _MCP:
+                return _MOVED
+            found = self.router.find("GET" if verb == "HEAD" else verb, raw_path)
+            if found is None or found.route is None:
+                return _no_route(found, verb)
+            request = Request(self.door, scope, receive, found.route, found.path)
+            reply: Reply = await found.route.handle(request)
+        except Gone:
+            raise
+        except Exception as error:  # noqa: BLE001  the last one who can tell the client
+            return answering.error_reply(answering.unexpected(error, f"{verb} {raw_path[:200]!r}"))
+        return reply
+
+    # --- WebSocket
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        socket = WebSocket(self.door, scope, receive, send)
+        await socket.connected()
+        try:
+            guard.check(scope, self._origins)
+            found = self.router.find(WEBSOCKET, scope["raw_path"])
+            if found is None or found.route is None:
+                await socket.refuse(NOT_FOUND)
+                return
+            socket.path, socket.route = found.path, found.route
+            await found.route.handle(socket)
+        except Exception as error:  # noqa: BLE001  the last one who can tell the client
+            await socket.fail(answering.unexpected(error, f"the WebSocket {scope['raw_path'][:200]!r}"))
+
+
+def _no_route(found: Found | None, verb: str) -> Reply:
+    if found is None:
+        return NOT_FOUND
+    if WEBSOCKET in found.verbs and verb in ("GET", "HEAD"):
+        return _UPGRADE
+    allowed = ", ".join(["GET, HEAD" if name in ("GET", WEBSOCKET) else name for name in found.verbs] + ["OPTIONS"])
+    if verb == "OPTIONS":
+        preflight: Any = (
+            ("access-control-allow-methods", allowed),
+            ("access-control-allow-headers", "*, authorization"),
+        )
+        return Reply(b"", 204, answering.TEXT, (("allow", allowed), *preflight))
+    return answering.text_reply(405, "Method Not Allowed", ("allow", allowed))
+
+
+def _shared_with(origin: str) -> Headers:
+    """What lets an allowed page of another origin read the answer (Fetch, 3.3)."""
+    if not origin:
+        return []
+    return [
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-expose-headers", b"*"),
+        (b"vary", b"origin"),
+    ]

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""HTTP/1 connections: uvicorn's protocol over httptools, with bounds on what a client may send, and how slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from strata.api.limits import LIMITS, DoorLimits
+from strata.api.mount import Asgi
+
+_DISCARDED = 64 * 1_048_576  # bytes of a body that nobody wanted, read so that its client gets to read the answer
+_GRACE = 3.0  # seconds for running requests at the end
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection. `watcher` is called when it is lost, so that what was begun for its client ends."""
+
+    def __init__(self, config: Config, state: ServerState, limits: DoorLimits) -> None:
+        super().__init__(config=config, server_state=state, app_state={})
+        self.limits = limits
+        self.watcher: Callable[[], object] | None = None
+        self.lost = False
+        self._head = 0  # bytes of the request line and headers that are being read; -1 when they are complete
+        self._unwanted = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+
+    # --- what comes
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            self._refuse(503, "too many connections are open; try again in a moment")
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            self._stop(self._deadline)
+        elif self._head >= 0 or self.cycle.more_body:
+            self._expect_more()
+        elif self._deadline:
+            self._stop(self._deadline)
+            self._deadline = None
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["strata.connection"] = self  # type: ignore[typeddict-unknown-key]
+        self._head = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._head = -1
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self.cycle and self.cycle.response_complete:
+            self._unwanted += len(body)
+            if self._unwanted > _DISCARDED:
+                self.transport.abort()
+        super().on_body(body)
+
+    def send_400_response(self, msg: str) -> None:
+        large = self._head > self.limits.header_bytes
+        self._refuse(*(431, "the headers are too large") if large else (400, "this is no HTTP request"))
+
+    # --- what goes
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.limits.write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop(self._stalled)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._stop(self._deadline)
+        self._stop(self._stalled)
+        super().connection_lost(exc)
+        if self.watcher:
+            self.watcher()
+
+    # --- bounds
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > self.limits.header_bytes:
+            raise ValueError  # the parser stops, and send_400_response says why
+
+    def _expect_more(self) -> None:
+        """A deadline for the rest of the head as a whole, or for the next piece of the body."""
+        if self._head < 0:
+            self._stop(self._deadline)
+            self._deadline = self.loop.call_later(self.limits.body_seconds, self._too_slow)
+        elif not self._deadline:
+            self._deadline = self.loop.call_later(self.limits.header_seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        if self._head < 0 and self.flow.read_paused:
+            self._expect_more()  # it is we who do not read
+        elif self._head < 0 and self.cycle.response_started:
+            self.transport.abort()
+        else:
+            self._refuse(408, "the request did not come in time")
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        body = f"{sentence}\n".encode()
+        head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+    @staticmethod
+    def _stop(timer: asyncio.TimerHandle | None) -> None:
+        if timer:
+            timer.cancel()
+
+
+class Http1:
+    """The HTTP/1 side of the door, WebSockets included."""
+
+    def __init__(self, app: Asgi, limits: DoorLimits = LIMITS) -> None:
+        self._limits = limits
+        self._state = ServerState()
+        self._config = Config(
+            app,
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=limits.message_bytes,
+            ws_ping_interval=limits.ping_seconds,
+            ws_ping_timeout=limits.ping_seconds,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=int(limits.idle_seconds),
+        )
+        self._config.load()
+        # What clients do wrong is told to them; only our own faults are logged.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        logging.getLogger("uvicorn.access").disabled = True
+
+    def protocol(self) -> asyncio.Protocol:
+        """The protocol of one more connection."""
+        return HttpProtocol(self._config, self._state, self._limits)
+
+    async def close(self) -> None:
+        """Let running requests end, a short while, then cancel them and close every connection."""
+        for connection in tuple(self._state.connections):
+            connection.shutdown()
+        tasks: set[asyncio.Task[Any]] = set(self._state.tasks)
+        if tasks:
+            _, running = await asyncio.wait(tasks, timeout=_GRACE)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        for connection in tuple(self._state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # lets the transports run their connection_lost
