@@ -31,7 +31,13 @@ GATE = len(FLOORS)  # strata/*/main.py and strata/__main__.py stand above all
 DATA = {"services", "templates"}  # no code in there
 
 # Neighbours on one floor that may be used, one way.
-NEIGHBOURS = {("types", "errors"), ("config", "paths"), ("config", "values"), ("units", "templates"), ("policy", "sockets")}
+NEIGHBOURS = {
+    ("types", "errors"),
+    ("config", "paths"),
+    ("config", "values"),
+    ("units", "templates"),
+    ("policy", "sockets"),
+}
 
 # Doors knock on sockets; they do not go through walls.
 FORBIDDEN = {(door, room) for door in dict(FLOORS)["doors"] for room in dict(FLOORS)["rooms"]}
@@ -54,8 +60,17 @@ LIGHT = {
     "strata.fs.main": {"pystemd", "lxml", "jinja2", "click", "pyseto"},
     "strata.systemd.journal": {"pystemd", "msgspec"},
     "strata.systemd.notify": {"pystemd", "msgspec", "asyncio"},
-    "strata.sandbox.main": {"pystemd", "lxml", "jinja2", "click", "pyseto"},
-    "strata.sandbox.launcher.main": {"pystemd", "msgspec", "asyncio", "logging", "nacl", "subprocess", "click", "jinja2"},
+    "strata.sandbox.main": {"pystemd", "lxml", "click", "pyseto"},
+    "strata.sandbox.launcher.main": {
+        "pystemd",
+        "msgspec",
+        "asyncio",
+        "logging",
+        "nacl",
+        "subprocess",
+        "click",
+        "jinja2",
+    },
     "strata.cli.main": {"pystemd", "jinja2", "click", "msgspec", "asyncio", "uvloop", "nacl", "pyseto"},
 }
 
