@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,18 +18,13 @@ SECONDS = 30.0
 
 def call(paths: Paths, method: str, params: Any = None, token: str = "", timeout: float | None = SECONDS) -> Any:
     """The result of a core service's method; `timeout` in seconds. Raises StrataError with a sentence for a person."""
-    with _connect(paths, method, timeout) as client:
-        try:
-            return client.call(method, params, token)
-        except (FrameError, ValueError, RecursionError) as error:
-            raise Internal(f"cannot read the answer to {method}: {error}") from error
-        except StrataError as error:
-            raise _with_prefix(error, method) from error
+    with connect(paths, method.partition(".")[0], timeout) as client, told(method):
+        return client.call(method, params, token)
 
 
 def stream(paths: Paths, method: str, params: Any = None, timeout: float | None = None) -> Iterator[Any]:
     """Results of a streaming method, until it ends or nothing came for `timeout` seconds. Raises StrataError."""
-    with _connect(paths, method, timeout) as client:
+    with connect(paths, method.partition(".")[0], timeout) as client:
         yield from client.stream(method, params)
 
 
@@ -41,8 +37,8 @@ def answers(paths: Paths, service: str = "supervisor") -> bool:
     return True
 
 
-def _connect(paths: Paths, method: str, timeout: float | None) -> Client:
-    service = method.partition(".")[0]
+def connect(paths: Paths, service: str, timeout: float | None) -> Client:
+    """A connection to a core service. Raises Unavailable with what to do."""
     try:
         return Client(paths.socket(service), timeout)
     except Unavailable as error:
@@ -50,6 +46,17 @@ def _connect(paths: Paths, method: str, timeout: float | None) -> Client:
         if service != "supervisor" and answers(paths):
             remedy = f"look at `strata-ctl status`, then `strata-ctl start {service}`"
         raise Unavailable(f"cannot reach {service} ({error.message}); {remedy}") from error
+
+
+@contextlib.contextmanager
+def told(method: str) -> Iterator[None]:
+    """What goes wrong in here becomes a sentence for a person, about that method. Raises StrataError."""
+    try:
+        yield
+    except (FrameError, ValueError, RecursionError) as error:
+        raise Internal(f"cannot read the answer to {method}: {error}") from error
+    except StrataError as error:
+        raise _with_prefix(error, method) from error
 
 
 def _with_prefix(error: StrataError, method: str) -> StrataError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Raw form or verb: decided by argv alone, so that a raw call never pays for the verbs' imports.
+"""Raw form or verb: decided by argv alone, so that a raw call, or a command in a sandbox, pays for no verbs' imports.
 
 What goes wrong becomes one sentence on stderr and exit code 1 here, whichever form it was. STRATA_DEBUG=1 shows the
 traceback instead.
@@ -7,12 +7,16 @@ traceback instead.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from strata.cli.shell import BROKEN_PIPE, COMPLETE_VARIABLE, INTERRUPTED
 from strata.errors import StrataError
+
+PROMPT = ("run", "exec")
+"""Verbs that do without click, each a module of that name: a command should start as fast as a call."""
 
 _VERB_FLAGS = ("-h", "--help", "--version")
 
@@ -51,13 +55,34 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _form(argv: Sequence[str]) -> int:
-    if is_raw(argv) and COMPLETE_VARIABLE not in os.environ:
-        from strata.cli import raw
+    if COMPLETE_VARIABLE not in os.environ:
+        if is_raw(argv):
+            from strata.cli import raw
 
-        return raw.run(argv)
+            return raw.run(argv)
+        if argv[0] in PROMPT and not _wants_help(argv[1:]):
+            return _prompt(argv)
     from strata.cli import verbs
 
     return verbs.run(argv)
+
+
+def _wants_help(argv: Sequence[str]) -> bool:
+    """Whether a help flag stands among the options; what comes after `--` is the command's."""
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    return "-h" in own or "--help" in own
+
+
+def _prompt(argv: Sequence[str]) -> int:
+    """A verb whose exit code is a command's: what goes wrong here must not look like the command's own failure."""
+    from strata.cli import outcome
+
+    try:
+        code: int = importlib.import_module(f"strata.cli.{argv[0]}").main(argv[1:])
+    except StrataError as error:
+        _fail(error.message)
+        return outcome.FAILED
+    return code
 
 
 def _fail(sentence: str) -> int:

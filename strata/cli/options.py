@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import CompletionItem
 
-from strata.cli import call, format, secret
+from strata.cli import call, format, sandboxes, secret
+from strata.cli.place import Place, place
 from strata.errors import InvalidArgument, StrataError
 from strata.paths import Paths
 
@@ -48,5 +50,45 @@ def complete_service(ctx: click.Context, param: click.Parameter, incomplete: str
         return []
 
 
+def complete_session(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of open sessions, OWNER/SESSION, for the shell's completion."""
+    try:
+        with sandboxes.connect(timeout=1.0) as room:
+            listed = room.call("list", {})["sessions"]
+        names = [f"{row['owner']}/{row['session']}" for row in listed]
+    except (StrataError, KeyError, TypeError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _place(ctx: click.Context, param: click.Parameter, value: str | None) -> Place:
+    return place(value or "")
+
+
+def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[Place]:
+    return [place(text) for text in value]
+
+
 service_names = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_service)
 service_name = click.argument("name", metavar="NAME", shell_complete=complete_service)
+
+_A_PLACE = "OWNER/SESSION"
+session = click.argument("place", metavar=_A_PLACE, callback=_place, shell_complete=complete_session)
+optional_session = click.argument(
+    "place", metavar=f"[{_A_PLACE}]", required=False, callback=_place, shell_complete=complete_session
+)
+sessions = click.argument(
+    "places", nargs=-1, required=True, metavar=f"{_A_PLACE}...", callback=_places, shell_complete=complete_session
+)
+sandbox_token = click.option(
+    "--token-file",
+    metavar="PATH",
+    default="",
+    help="Read a token from a file; root and Strata's own user need none. STRATA_TOKEN_FILE names one, too.",
+)
+
+
+def complete_end(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """One side of a copy: a path here, or OWNER/SESSION: of an open session."""
+    names = [CompletionItem(f"{name}:") for name in complete_session(ctx, param, incomplete)]
+    return [*names, CompletionItem(incomplete, type="file")]

@@ -23,6 +23,14 @@ SECTIONS = {
         Verb("status", "status:command", "Services, states and why, at a glance."),
         Verb("doctor", "doctor:command", "Check what Strata needs of this machine; say how to mend it."),
     ),
+    "Sandboxes": (
+        Verb("exec", "typed_help:exec_command", "A command in a session's own shell, which remembers."),
+        Verb("run", "typed_help:run_command", "One command with this terminal's input and output."),
+        Verb("shell", "attach:command", "A terminal in a session; leave it and come back."),
+        Verb("cp", "cp:command", "Copy files into a session or out of one."),
+        Verb("top", "top:command", "What the sessions use, as it changes."),
+        Verb("sandbox", "sandbox:group", "Sessions: create, ls, rm, describe, snapshot, fork, ..."),
+    ),
     "Services": (
         Verb("start", "services:start", "Start services and wait until they are Healthy."),
         Verb("stop", "services:stop", "Stop services; they stay stopped until started."),
@@ -52,7 +60,7 @@ the process list with `-token -` (standard input), `-token @FILE` or STRATA_TOKE
 root = Group(
     PROGRAM,
     sections=SECTIONS,
-    help="Operate Strata, a capability runtime on systemd.",
+    help="Operate Strata: capabilities and sandboxes on systemd.",
     epilog=EPILOG,
     no_args_is_help=True,
 )

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""`run`: one command in a sandbox with the streams that strata-ctl itself has, so that no byte passes through Python.
+
+Its descriptors go to the sandbox service (SCM_RIGHTS, unix(7)), which gives them to the command. The connection is what
+the command lives by: strata-ctl gone, however it went, is the command gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from strata.cli import outcome, output, sandboxes, typed
+from strata.cli.typed import Option, Typed
+from strata.errors import NotFound
+
+VERB = typed.Verb(
+    "run",
+    "[OPTIONS] [OWNER/SESSION] -- COMMAND [ARG...]",
+    f"""Run one command in a sandbox, with this terminal's own input and output.
+
+    The sandbox is opened if it is not there; without a name it is the `default` one of your own. Every run starts anew:
+    `exec` is the one that remembers directory and variables. Signals are passed on.
+
+    {outcome.HELP}
+    """,
+    (
+        Option("detach", ("-d", "--detach"), "", "Leave it in the background; print its id for `sandbox output`."),
+        Option(
+            "env", ("-e", "--env"), "NAME=VALUE", "Set a variable; NAME alone takes its value from here.", many=True
+        ),
+        Option("workdir", ("-w", "--workdir"), "DIR", "Start in that directory of the sandbox instead of /root."),
+        typed.TIMEOUT,
+        typed.TOKEN_FILE,
+    ),
+)
+
+STREAMS = ("stdin", "stdout", "stderr")
+SIGNAL_SECONDS = 5.0
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run what was typed; its exit code."""
+    wanted = typed.read(VERB, argv)
+    params = parameters(wanted)
+    token_file = wanted.last("token_file")
+    if wanted.given("detach"):
+        output.line(sandboxes.ask("run", params | {"background": True}, token_file)["id"])
+        return 0
+    try:
+        return _attached(params, token_file)
+    except Interrupted as error:
+        return 128 + error.number
+
+
+def parameters(wanted: Typed) -> dict[str, Any]:
+    """What sandbox.run is asked for; what was not typed is left to the service. Raises InvalidArgument."""
+    params: dict[str, Any] = {**wanted.place.params(), "argv": list(wanted.words)}
+    if wanted.given("env"):
+        params["env"] = typed.environment(wanted.values["env"])
+    if wanted.given("workdir"):
+        params["cwd"] = wanted.last("workdir")
+    if wanted.given("timeout"):
+        params["timeout_ms"] = typed.milliseconds(wanted.last("timeout"))
+    return params
+
+
+def _attached(params: dict[str, Any], token_file: str) -> int:
+    ours = [number for number in range(3) if _is_open(number)]
+    params |= {"id": os.urandom(8).hex(), "descriptors": [STREAMS[number] for number in ours]}
+    with sandboxes.connect(token_file) as room:
+        _forward_signals(params, token_file)
+        result = room.call("run", params, ours)
+    if reason := outcome.reason(result):
+        output.note(f"strata-ctl: {reason}")
+    return outcome.code(result)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+class Interrupted(Exception):
+    """A signal came for a command that is not there (yet): we end as the signal would have ended us."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _forward_signals(params: dict[str, Any], token_file: str) -> None:
+    """What would end us goes to the command instead, which may have other ideas; we end when it does."""
+    which = {name: params[name] for name in ("owner", "session", "id")}
+
+    def forward(number: int, _frame: object) -> None:
+        # A connection of its own: the other one waits for the result.
+        try:
+            sandboxes.ask("signal", which | {"signal": signal.Signals(number).name[3:]}, token_file, SIGNAL_SECONDS)
+        except NotFound as error:
+            raise Interrupted(number) from error
+
+    for number in FORWARDED:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) means it
+            signal.signal(number, forward)
