@@ -16,14 +16,14 @@ from pathlib import Path
 from strata.errors import StrataError
 from strata.sandbox import closing, record
 from strata.sandbox.cgroup import Group
-from strata.sandbox.ids import Key, key, of_scope
+from strata.sandbox.ids import Key, key
 from strata.sandbox.record import Record
 from strata.sandbox.room import Room
 from strata.sandbox.session import Groups, Handles, Session, State
 from strata.systemd import journal
 
 log = logging.getLogger(__name__)
-SCOPES = "strata-sandbox-*.scope"
+SCOPES, SLICES = "strata-sandbox-*.scope", "strata-sandbox-*.slice"
 KILL_SECONDS = 10.0
 
 
@@ -38,11 +38,12 @@ async def adopt(room: Room) -> None:
             journal.send("sandbox.adopted", f"{name.label}: taken back", STRATA_SESSION=name.label)
         else:
             await _remove(room, name, directory)
-    for unit in await room.tools.manager.units(SCOPES):
-        name_of = of_scope(unit)
-        if name_of is None or name_of not in room.sessions:
+    ours = {unit for name in room.sessions for unit in (name.scope, name.slice)}
+    manager = room.tools.manager
+    for unit in (*await manager.units(SCOPES), *await manager.units(SLICES)):
+        if unit not in ours:
             log.warning("%s belongs to no session: stopping it", unit)
-            await closing.stop(room.tools.manager, unit)
+            await closing.stop(manager, unit)
 
 
 def _directories(root: Path) -> Iterator[tuple[Path, Key]]:

@@ -75,7 +75,7 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
         await adopt(room)
         handlers.adopt(room)
         store.drop_untaken()
-        async with following(trust, paths.socket("identity"), patience=0.0):
+        async with following(trust, paths.socket("identity")):
             everybody = SandboxGate(gate, settings.api.insecure_no_auth)
             yield Server(handlers.METHODS, room, everybody, Denials(), _LIMITS, descriptors=True)
         if await _restarts(tools.manager):

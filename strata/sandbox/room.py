@@ -201,6 +201,7 @@ class Room:
     def add(self, session: Session) -> None:
         """It is open; from now on its idle time counts."""
         self.sessions[session.key] = session
+        self._owners.add(session.key.owner)
         self.life.watch(session)
 
     def expire(self, session: Session, why: str) -> None:
