@@ -17,6 +17,7 @@ from grpclib.server import Stream
 
 from strata.api import statuses
 from strata.api.door import Door
+from strata.api.terminal import Show, Tell, Viewer
 from strata.errors import Internal, InvalidArgument, StrataError
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,10 @@ class Call:
     async def ask(self, method: str, params: Any, descriptors: Sequence[int] = ()) -> Any:
         """A call to the room with the caller's own token. Raises StrataError."""
         return await self.door.room.call(method, params, self._token, descriptors)
+
+    def viewer(self, params: dict[str, Any], show: Show, tell: Tell) -> Viewer:
+        """Of a terminal, for the caller."""
+        return Viewer(self.door, self._token, params, show, tell)
 
     async def follow(self, method: str, params: Any, descriptors: Sequence[int] = ()) -> AsyncGenerator[Any, None]:
         """A streaming call to the room. Raises StrataError."""

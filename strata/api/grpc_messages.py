@@ -74,8 +74,8 @@ def fill(message: Message, result: Mapping[str, Any]) -> None:
     for name, field in fields.items():
         if field.type == FieldDescriptor.TYPE_BYTES:
             _set_bytes(message, name, result)
-        elif name != "detail" and result.get(name) is not None:
-            _set(message, cast(FieldDescriptor, field), result[name])
+        elif name != "detail" and (value := result.get(RENAMED.get(name, name))) is not None:
+            _set(message, cast(FieldDescriptor, field), value)
     if "detail" in fields:
         _set_struct(message.detail, {name: value for name, value in result.items() if name not in fields})  # type: ignore[attr-defined]
 
@@ -122,6 +122,8 @@ def _set_struct(struct: struct_pb2.Struct, value: Mapping[str, Any]) -> None:
 
 
 def _scalar(field: FieldDescriptor, value: Any) -> Any:
+    if field.name == "mode" and isinstance(value, str):
+        return int(value, 8)
     if field.cpp_type in _NUMBERS:
         return _NUMBERS[field.cpp_type](value)
     # Names of files come from whoever wrote them; protobuf's strings are Unicode without halves of pairs.

@@ -5,50 +5,55 @@
 # source: sandbox.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
-_runtime_version.ValidateProtobufRuntimeVersion(_runtime_version.Domain.PUBLIC, 7, 35, 1, "", "sandbox.proto")
+_runtime_version.ValidateProtobufRuntimeVersion(
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'sandbox.proto'
+)
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\rsandbox.proto\x12\x07sandbox":\n\x14\x43reateSessionRequest\x12\x0f\n\x07ownerID\x18\x01 \x01(\t\x12\x11\n\tsessionID\x18\x02 \x01(\t"N\n\x15\x43reateSessionResponse\x12\x0f\n\x07ownerID\x18\x01 \x01(\t\x12\x11\n\tsessionID\x18\x02 \x01(\t\x12\x11\n\tcreatedAt\x18\x03 \x01(\t"9\n\x13\x43loseSessionRequest\x12\x0f\n\x07ownerID\x18\x01 \x01(\t\x12\x11\n\tsessionID\x18\x02 \x01(\t"8\n\x14\x43loseSessionResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t"U\n\x0b\x45xecRequest\x12\x0f\n\x07ownerID\x18\x01 \x01(\t\x12\x11\n\tsessionID\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x01(\t\x12\x11\n\ttimeoutMs\x18\x04 \x01(\x05"Q\n\x0c\x45xecResponse\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\x0f\n\x07\x65lapsed\x18\x02 \x01(\t\x12\x11\n\ttruncated\x18\x03 \x01(\x08\x12\r\n\x05\x65rror\x18\x04 \x01(\t"$\n\x06Resize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0c\n\x04\x63ols\x18\x02 \x01(\r"s\n\nShellInput\x12\x0f\n\x07ownerID\x18\x01 \x01(\t\x12\x11\n\tsessionID\x18\x02 \x01(\t\x12\x13\n\tstdinData\x18\x03 \x01(\x0cH\x00\x12!\n\x06resize\x18\x04 \x01(\x0b\x32\x0f.sandbox.ResizeH\x00\x42\t\n\x07payload":\n\x0bShellOutput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63losed\x18\x02 \x01(\x08\x12\r\n\x05\x65rror\x18\x03 \x01(\t"\x0e\n\x0cStatsRequest"<\n\rStatsResponse\x12\x16\n\x0e\x61\x63tiveSessions\x18\x01 \x01(\x05\x12\x13\n\x0bmaxSessions\x18\x02 \x01(\x05\x32\xd2\x02\n\x0eSandboxService\x12N\n\rCreateSession\x12\x1d.sandbox.CreateSessionRequest\x1a\x1e.sandbox.CreateSessionResponse\x12K\n\x0c\x43loseSession\x12\x1c.sandbox.CloseSessionRequest\x1a\x1d.sandbox.CloseSessionResponse\x12\x33\n\x04\x45xec\x12\x14.sandbox.ExecRequest\x1a\x15.sandbox.ExecResponse\x12\x36\n\x05Shell\x12\x13.sandbox.ShellInput\x1a\x14.sandbox.ShellOutput(\x01\x30\x01\x12\x36\n\x05Stats\x12\x15.sandbox.StatsRequest\x1a\x16.sandbox.StatsResponseb\x06proto3'
-)
+
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rsandbox.proto\x12\x07sandbox\":\n\x14\x43reateSessionRequest\x12\x0f\n\x07ownerID\x18\x01 \x01(\t\x12\x11\n\tsessionID\x18\x02 \x01(\t\"N\n\x15\x43reateSessionResponse\x12\x0f\n\x07ownerID\x18\x01 \x01(\t\x12\x11\n\tsessionID\x18\x02 \x01(\t\x12\x11\n\tcreatedAt\x18\x03 \x01(\t\"9\n\x13\x43loseSessionRequest\x12\x0f\n\x07ownerID\x18\x01 \x01(\t\x12\x11\n\tsessionID\x18\x02 \x01(\t\"8\n\x14\x43loseSessionResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"U\n\x0b\x45xecRequest\x12\x0f\n\x07ownerID\x18\x01 \x01(\t\x12\x11\n\tsessionID\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x01(\t\x12\x11\n\ttimeoutMs\x18\x04 \x01(\x05\"Q\n\x0c\x45xecResponse\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\x0f\n\x07\x65lapsed\x18\x02 \x01(\t\x12\x11\n\ttruncated\x18\x03 \x01(\x08\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"$\n\x06Resize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0c\n\x04\x63ols\x18\x02 \x01(\r\"s\n\nShellInput\x12\x0f\n\x07ownerID\x18\x01 \x01(\t\x12\x11\n\tsessionID\x18\x02 \x01(\t\x12\x13\n\tstdinData\x18\x03 \x01(\x0cH\x00\x12!\n\x06resize\x18\x04 \x01(\x0b\x32\x0f.sandbox.ResizeH\x00\x42\t\n\x07payload\":\n\x0bShellOutput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63losed\x18\x02 \x01(\x08\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"\x0e\n\x0cStatsRequest\"<\n\rStatsResponse\x12\x16\n\x0e\x61\x63tiveSessions\x18\x01 \x01(\x05\x12\x13\n\x0bmaxSessions\x18\x02 \x01(\x05\x32\xd2\x02\n\x0eSandboxService\x12N\n\rCreateSession\x12\x1d.sandbox.CreateSessionRequest\x1a\x1e.sandbox.CreateSessionResponse\x12K\n\x0c\x43loseSession\x12\x1c.sandbox.CloseSessionRequest\x1a\x1d.sandbox.CloseSessionResponse\x12\x33\n\x04\x45xec\x12\x14.sandbox.ExecRequest\x1a\x15.sandbox.ExecResponse\x12\x36\n\x05Shell\x12\x13.sandbox.ShellInput\x1a\x14.sandbox.ShellOutput(\x01\x30\x01\x12\x36\n\x05Stats\x12\x15.sandbox.StatsRequest\x1a\x16.sandbox.StatsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "sandbox_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sandbox_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_CREATESESSIONREQUEST"]._serialized_start = 26
-    _globals["_CREATESESSIONREQUEST"]._serialized_end = 84
-    _globals["_CREATESESSIONRESPONSE"]._serialized_start = 86
-    _globals["_CREATESESSIONRESPONSE"]._serialized_end = 164
-    _globals["_CLOSESESSIONREQUEST"]._serialized_start = 166
-    _globals["_CLOSESESSIONREQUEST"]._serialized_end = 223
-    _globals["_CLOSESESSIONRESPONSE"]._serialized_start = 225
-    _globals["_CLOSESESSIONRESPONSE"]._serialized_end = 281
-    _globals["_EXECREQUEST"]._serialized_start = 283
-    _globals["_EXECREQUEST"]._serialized_end = 368
-    _globals["_EXECRESPONSE"]._serialized_start = 370
-    _globals["_EXECRESPONSE"]._serialized_end = 451
-    _globals["_RESIZE"]._serialized_start = 453
-    _globals["_RESIZE"]._serialized_end = 489
-    _globals["_SHELLINPUT"]._serialized_start = 491
-    _globals["_SHELLINPUT"]._serialized_end = 606
-    _globals["_SHELLOUTPUT"]._serialized_start = 608
-    _globals["_SHELLOUTPUT"]._serialized_end = 666
-    _globals["_STATSREQUEST"]._serialized_start = 668
-    _globals["_STATSREQUEST"]._serialized_end = 682
-    _globals["_STATSRESPONSE"]._serialized_start = 684
-    _globals["_STATSRESPONSE"]._serialized_end = 744
-    _globals["_SANDBOXSERVICE"]._serialized_start = 747
-    _globals["_SANDBOXSERVICE"]._serialized_end = 1085
+  DESCRIPTOR._loaded_options = None
+  _globals['_CREATESESSIONREQUEST']._serialized_start=26
+  _globals['_CREATESESSIONREQUEST']._serialized_end=84
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=86
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=164
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=166
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=223
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=225
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=281
+  _globals['_EXECREQUEST']._serialized_start=283
+  _globals['_EXECREQUEST']._serialized_end=368
+  _globals['_EXECRESPONSE']._serialized_start=370
+  _globals['_EXECRESPONSE']._serialized_end=451
+  _globals['_RESIZE']._serialized_start=453
+  _globals['_RESIZE']._serialized_end=489
+  _globals['_SHELLINPUT']._serialized_start=491
+  _globals['_SHELLINPUT']._serialized_end=606
+  _globals['_SHELLOUTPUT']._serialized_start=608
+  _globals['_SHELLOUTPUT']._serialized_end=666
+  _globals['_STATSREQUEST']._serialized_start=668
+  _globals['_STATSREQUEST']._serialized_end=682
+  _globals['_STATSRESPONSE']._serialized_start=684
+  _globals['_STATSRESPONSE']._serialized_end=744
+  _globals['_SANDBOXSERVICE']._serialized_start=747
+  _globals['_SANDBOXSERVICE']._serialized_end=1085
 # @@protoc_insertion_point(module_scope)

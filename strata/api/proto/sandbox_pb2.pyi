@@ -22,9 +22,7 @@ class CreateSessionResponse(_message.Message):
     ownerID: str
     sessionID: str
     createdAt: str
-    def __init__(
-        self, ownerID: _Optional[str] = ..., sessionID: _Optional[str] = ..., createdAt: _Optional[str] = ...
-    ) -> None: ...
+    def __init__(self, ownerID: _Optional[str] = ..., sessionID: _Optional[str] = ..., createdAt: _Optional[str] = ...) -> None: ...
 
 class CloseSessionRequest(_message.Message):
     __slots__ = ("ownerID", "sessionID")
@@ -52,13 +50,7 @@ class ExecRequest(_message.Message):
     sessionID: str
     command: str
     timeoutMs: int
-    def __init__(
-        self,
-        ownerID: _Optional[str] = ...,
-        sessionID: _Optional[str] = ...,
-        command: _Optional[str] = ...,
-        timeoutMs: _Optional[int] = ...,
-    ) -> None: ...
+    def __init__(self, ownerID: _Optional[str] = ..., sessionID: _Optional[str] = ..., command: _Optional[str] = ..., timeoutMs: _Optional[int] = ...) -> None: ...
 
 class ExecResponse(_message.Message):
     __slots__ = ("output", "elapsed", "truncated", "error")
@@ -70,13 +62,7 @@ class ExecResponse(_message.Message):
     elapsed: str
     truncated: bool
     error: str
-    def __init__(
-        self,
-        output: _Optional[str] = ...,
-        elapsed: _Optional[str] = ...,
-        truncated: _Optional[bool] = ...,
-        error: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, output: _Optional[str] = ..., elapsed: _Optional[str] = ..., truncated: _Optional[bool] = ..., error: _Optional[str] = ...) -> None: ...
 
 class Resize(_message.Message):
     __slots__ = ("rows", "cols")
@@ -96,13 +82,7 @@ class ShellInput(_message.Message):
     sessionID: str
     stdinData: bytes
     resize: Resize
-    def __init__(
-        self,
-        ownerID: _Optional[str] = ...,
-        sessionID: _Optional[str] = ...,
-        stdinData: _Optional[bytes] = ...,
-        resize: _Optional[_Union[Resize, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, ownerID: _Optional[str] = ..., sessionID: _Optional[str] = ..., stdinData: _Optional[bytes] = ..., resize: _Optional[_Union[Resize, _Mapping]] = ...) -> None: ...
 
 class ShellOutput(_message.Message):
     __slots__ = ("data", "closed", "error")
@@ -112,9 +92,7 @@ class ShellOutput(_message.Message):
     data: bytes
     closed: bool
     error: str
-    def __init__(
-        self, data: _Optional[bytes] = ..., closed: _Optional[bool] = ..., error: _Optional[str] = ...
-    ) -> None: ...
+    def __init__(self, data: _Optional[bytes] = ..., closed: _Optional[bool] = ..., error: _Optional[str] = ...) -> None: ...
 
 class StatsRequest(_message.Message):
     __slots__ = ()

@@ -5,14 +5,19 @@
 # source: strata/v1/sandbox.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
-_runtime_version.ValidateProtobufRuntimeVersion(_runtime_version.Domain.PUBLIC, 7, 35, 1, "", "strata/v1/sandbox.proto")
+_runtime_version.ValidateProtobufRuntimeVersion(
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'strata/v1/sandbox.proto'
+)
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
@@ -21,149 +26,147 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\x17strata/v1/sandbox.proto\x12\tstrata.v1\x1a\x1cgoogle/protobuf/struct.proto"0\n\x0eSessionRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t"\xee\x01\n\x06Limits\x12\x17\n\nmemory_max\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\ttasks_max\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x16\n\tcpu_quota\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08\x64isk_max\x18\x04 \x01(\tH\x03\x88\x01\x01\x12\x17\n\ninodes_max\x18\x05 \x01(\x03H\x04\x88\x01\x01\x12\x16\n\tfiles_max\x18\x06 \x01(\x03H\x05\x88\x01\x01\x42\r\n\x0b_memory_maxB\x0c\n\n_tasks_maxB\x0c\n\n_cpu_quotaB\x0b\n\t_disk_maxB\r\n\x0b_inodes_maxB\x0c\n\n_files_max"\x96\x04\n\x14\x43reateSessionRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x15\n\x08template\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04\x62\x61se\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07network\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06\x64river\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x35\n\x03\x65nv\x18\x07 \x03(\x0b\x32(.strata.v1.CreateSessionRequest.EnvEntry\x12;\n\x06labels\x18\x08 \x03(\x0b\x32+.strata.v1.CreateSessionRequest.LabelsEntry\x12!\n\x06limits\x18\t \x01(\x0b\x32\x11.strata.v1.Limits\x12\x10\n\x03ttl\x18\n \x01(\tH\x04\x88\x01\x01\x12\x15\n\x08lifetime\x18\x0b \x01(\tH\x05\x88\x01\x01\x12\x1a\n\rfrom_snapshot\x18\x0c \x01(\tH\x06\x88\x01\x01\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_templateB\x07\n\x05_baseB\n\n\x08_networkB\t\n\x07_driverB\x06\n\x04_ttlB\x0b\n\t_lifetimeB\x10\n\x0e_from_snapshot"\x88\x03\n\x07Session\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\t\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x08\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0e\n\x06\x64river\x18\x07 \x01(\t\x12\x0f\n\x07network\x18\x08 \x01(\t\x12!\n\x06limits\x18\t \x01(\x0b\x32\x11.strata.v1.Limits\x12\x13\n\x0bttl_seconds\x18\n \x01(\x01\x12\x12\n\nexpires_at\x18\x0b \x01(\t\x12.\n\x06labels\x18\x0c \x03(\x0b\x32\x1e.strata.v1.Session.LabelsEntry\x12\x10\n\x08warnings\x18\r \x03(\t\x12\x14\n\x0cidle_seconds\x18\x0e \x01(\x01\x12\'\n\x06\x64\x65tail\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01"\xbc\x01\n\x13ListSessionsRequest\x12\x12\n\x05owner\x18\x01 \x01(\tH\x00\x88\x01\x01\x12:\n\x06labels\x18\x02 \x03(\x0b\x32*.strata.v1.ListSessionsRequest.LabelsEntry\x12\x12\n\x05state\x18\x03 \x01(\tH\x01\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06_ownerB\x08\n\x06_state"9\n\x11ListSessionsReply\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.strata.v1.Session"#\n\x11\x43loseSessionReply\x12\x0e\n\x06status\x18\x01 \x01(\t"m\n\rExtendRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x10\n\x03ttl\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08lifetime\x18\x04 \x01(\tH\x01\x88\x01\x01\x42\x06\n\x04_ttlB\x0b\n\t_lifetime"\x84\x01\n\x0b\x45xecRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x01(\t\x12\x17\n\ntimeout_ms\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05stdin\x18\x05 \x01(\x0cH\x01\x88\x01\x01\x42\r\n\x0b_timeout_msB\x08\n\x06_stdin"\xa7\x02\n\rCommandResult\x12\x0e\n\x06output\x18\x01 \x01(\x0c\x12\x0e\n\x06stdout\x18\x02 \x01(\x0c\x12\x0e\n\x06stderr\x18\x03 \x01(\x0c\x12\x16\n\texit_code\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06signal\x18\x05 \x01(\t\x12\r\n\x05\x65nded\x18\x06 \x01(\t\x12\x0f\n\x07\x65lapsed\x18\x07 \x01(\t\x12\x12\n\nelapsed_ms\x18\x08 \x01(\x01\x12\x11\n\ttruncated\x18\t \x01(\x08\x12\x0e\n\x06\x63pu_ms\x18\n \x01(\x01\x12\x13\n\x0bmemory_peak\x18\x0b \x01(\x03\x12\x0b\n\x03\x63wd\x18\x0c \x01(\t\x12\r\n\x05\x65rror\x18\r \x01(\t\x12\r\n\x05shell\x18\x0e \x01(\t\x12\n\n\x02id\x18\x0f \x01(\t\x12\r\n\x05state\x18\x10 \x01(\tB\x0c\n\n_exit_code"\x83\x02\n\x08RunStart\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04\x61rgv\x18\x03 \x03(\t\x12)\n\x03\x65nv\x18\x04 \x03(\x0b\x32\x1c.strata.v1.RunStart.EnvEntry\x12\x10\n\x03\x63wd\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x17\n\ntimeout_ms\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\nbackground\x18\x07 \x01(\x08\x12\x12\n\x05stdin\x18\x08 \x01(\x0cH\x02\x88\x01\x01\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04_cwdB\r\n\x0b_timeout_msB\x08\n\x06_stdin"J\n\x08RunInput\x12$\n\x05start\x18\x01 \x01(\x0b\x32\x13.strata.v1.RunStartH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05input";\n\x0bOutputChunk\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c"j\n\tRunOutput\x12\'\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x16.strata.v1.OutputChunkH\x00\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x18.strata.v1.CommandResultH\x00\x42\x08\n\x06output"8\n\nRunRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t"K\n\rSignalRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0e\n\x06signal\x18\x04 \x01(\t"[\n\x0bWaitRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x14\n\x07wait_ms\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\n\n\x08_wait_ms")\n\x07Offsets\x12\x0e\n\x06stdout\x18\x01 \x01(\x03\x12\x0e\n\x06stderr\x18\x02 \x01(\x03"o\n\rOutputRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12"\n\x06offset\x18\x04 \x01(\x0b\x32\x12.strata.v1.Offsets\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08"{\n\x07RunInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgv\x18\x02 \x03(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x12\n\nstarted_at\x18\x04 \x01(\t\x12\x16\n\texit_code\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05\x65nded\x18\x06 \x01(\tB\x0c\n\n_exit_code"-\n\tRunsReply\x12 \n\x04runs\x18\x01 \x03(\x0b\x32\x12.strata.v1.RunInfo"C\n\x0fTerminalRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x10\n\x08terminal\x18\x03 \x01(\t"\xca\x01\n\nShellStart\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x15\n\x08terminal\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04rows\x18\x04 \x01(\rH\x01\x88\x01\x01\x12\x11\n\x04\x63ols\x18\x05 \x01(\rH\x02\x88\x01\x01\x12\x13\n\x06offset\x18\x06 \x01(\x03H\x03\x88\x01\x01\x12\x14\n\x07\x63ommand\x18\x07 \x01(\tH\x04\x88\x01\x01\x42\x0b\n\t_terminalB\x07\n\x05_rowsB\x07\n\x05_colsB\t\n\x07_offsetB\n\n\x08_command"(\n\nWindowSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0c\n\x04\x63ols\x18\x02 \x01(\r"v\n\nShellInput\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.strata.v1.ShellStartH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\'\n\x06resize\x18\x03 \x01(\x0b\x32\x15.strata.v1.WindowSizeH\x00\x42\x07\n\x05input"Y\n\x08\x41ttached\x12\x10\n\x08terminal\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04rows\x18\x03 \x01(\r\x12\x0c\n\x04\x63ols\x18\x04 \x01(\r\x12\x0f\n\x07viewers\x18\x05 \x01(\r"A\n\nShellEnded\x12\r\n\x05\x65nded\x18\x01 \x01(\t\x12\x16\n\texit_code\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x0c\n\n_exit_code"x\n\x0bShellOutput\x12\'\n\x08\x61ttached\x18\x01 \x01(\x0b\x32\x13.strata.v1.AttachedH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12&\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x15.strata.v1.ShellEndedH\x00\x42\x08\n\x06output"<\n\x0eTerminalsReply\x12*\n\tterminals\x18\x01 \x03(\x0b\x32\x17.google.protobuf.Struct"I\n\x0bPathRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x11\n\x04path\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_path"\x90\x01\n\x08PutStart\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x11\n\x04mode\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x11\n\x04size\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x13\n\x06sha256\x18\x06 \x01(\tH\x02\x88\x01\x01\x42\x07\n\x05_modeB\x07\n\x05_sizeB\t\n\x07_sha256"I\n\x08PutInput\x12$\n\x05start\x18\x01 \x01(\x0b\x32\x13.strata.v1.PutStartH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05input"6\n\x08PutReply\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t"v\n\nGetRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x13\n\x06offset\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\x04size\x18\x05 \x01(\x03H\x01\x88\x01\x01\x42\t\n\x07_offsetB\x07\n\x05_size"E\n\x08\x46ileInfo\x12\x0c\n\x04size\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\r\x12\r\n\x05mtime\x18\x04 \x01(\x01"J\n\tFileChunk\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12"\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x13.strata.v1.FileInfoH\x00\x42\t\n\x07\x63ontent"p\n\tFileEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x0c\n\x04mode\x18\x05 \x01(\r\x12\r\n\x05mtime\x18\x06 \x01(\x01\x12\x0e\n\x06target\x18\x07 \x01(\t"S\n\x0eListFilesReply\x12\x0c\n\x04path\x18\x01 \x01(\t\x12%\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x14.strata.v1.FileEntry\x12\x0c\n\x04next\x18\x03 \x01(\t"U\n\x14MakeDirectoryRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0f\n\x07parents\x18\x04 \x01(\x08"Q\n\x0bMoveRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x11\n\tfrom_path\x18\x03 \x01(\t\x12\x0f\n\x07to_path\x18\x04 \x01(\t"P\n\rRemoveRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x11\n\trecursive\x18\x04 \x01(\x08"O\n\x0cWatchRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x11\n\trecursive\x18\x04 \x01(\x08")\n\nWatchEvent\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t"@\n\x06\x43hange\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03"=\n\tDiffReply\x12"\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x11.strata.v1.Change\x12\x0c\n\x04next\x18\x02 \x01(\t"?\n\x0fSnapshotRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t"g\n\x0cSnapshotInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x12\n\ncreated_at\x18\x03 \x01(\t\x12\'\n\x06\x64\x65tail\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct"2\n\x10SnapshotsRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t"<\n\x0eSnapshotsReply\x12*\n\tsnapshots\x18\x01 \x03(\x0b\x32\x17.strata.v1.SnapshotInfo"\xc8\x01\n\x0b\x46orkRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x15\n\x08snapshot\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x12\n\nto_session\x18\x04 \x01(\t\x12\x32\n\x06labels\x18\x05 \x03(\x0b\x32".strata.v1.ForkRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_snapshot"y\n\nUsageReply\x12\x0e\n\x06\x63pu_ms\x18\x01 \x01(\x01\x12\x0e\n\x06memory\x18\x02 \x01(\x03\x12\x13\n\x0bmemory_peak\x18\x03 \x01(\x03\x12\r\n\x05tasks\x18\x04 \x01(\x03\x12\'\n\x06\x64\x65tail\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct"\x0e\n\x0cStatsRequest";\n\nStatsReply\x12\x17\n\x0f\x61\x63tive_sessions\x18\x01 \x01(\x03\x12\x14\n\x0cmax_sessions\x18\x02 \x01(\x03"\x12\n\x10TemplatesRequest"<\n\x0eTemplatesReply\x12*\n\ttemplates\x18\x01 \x03(\x0b\x32\x17.google.protobuf.Struct2\xae\x10\n\x0eSandboxService\x12\x44\n\rCreateSession\x12\x1f.strata.v1.CreateSessionRequest\x1a\x12.strata.v1.Session\x12@\n\x0f\x44\x65scribeSession\x12\x19.strata.v1.SessionRequest\x1a\x12.strata.v1.Session\x12L\n\x0cListSessions\x12\x1e.strata.v1.ListSessionsRequest\x1a\x1c.strata.v1.ListSessionsReply\x12G\n\x0c\x43loseSession\x12\x19.strata.v1.SessionRequest\x1a\x1c.strata.v1.CloseSessionReply\x12\x36\n\x06\x45xtend\x12\x18.strata.v1.ExtendRequest\x1a\x12.strata.v1.Session\x12\x37\n\x06\x46reeze\x12\x19.strata.v1.SessionRequest\x1a\x12.strata.v1.Session\x12\x35\n\x04Thaw\x12\x19.strata.v1.SessionRequest\x1a\x12.strata.v1.Session\x12\x38\n\x04\x45xec\x12\x16.strata.v1.ExecRequest\x1a\x18.strata.v1.CommandResult\x12\x34\n\x03Run\x12\x13.strata.v1.RunInput\x1a\x14.strata.v1.RunOutput(\x01\x30\x01\x12\x37\n\x04Runs\x12\x19.strata.v1.SessionRequest\x1a\x14.strata.v1.RunsReply\x12;\n\x06Signal\x12\x18.strata.v1.SignalRequest\x1a\x17.google.protobuf.Struct\x12\x36\n\x04Kill\x12\x15.strata.v1.RunRequest\x1a\x17.google.protobuf.Struct\x12\x38\n\x04Wait\x12\x16.strata.v1.WaitRequest\x1a\x18.strata.v1.CommandResult\x12:\n\x06Output\x12\x18.strata.v1.OutputRequest\x1a\x14.strata.v1.RunOutput0\x01\x12:\n\x05Shell\x12\x15.strata.v1.ShellInput\x1a\x16.strata.v1.ShellOutput(\x01\x30\x01\x12\x41\n\tTerminals\x12\x19.strata.v1.SessionRequest\x1a\x19.strata.v1.TerminalsReply\x12=\n\x06HangUp\x12\x1a.strata.v1.TerminalRequest\x1a\x17.google.protobuf.Struct\x12\x31\n\x03Put\x12\x13.strata.v1.PutInput\x1a\x13.strata.v1.PutReply(\x01\x12\x34\n\x03Get\x12\x15.strata.v1.GetRequest\x1a\x14.strata.v1.FileChunk0\x01\x12>\n\tListFiles\x12\x16.strata.v1.PathRequest\x1a\x19.strata.v1.ListFilesReply\x12\x34\n\x04Stat\x12\x16.strata.v1.PathRequest\x1a\x14.strata.v1.FileEntry\x12I\n\rMakeDirectory\x12\x1f.strata.v1.MakeDirectoryRequest\x1a\x17.google.protobuf.Struct\x12\x37\n\x04Move\x12\x16.strata.v1.MoveRequest\x1a\x17.google.protobuf.Struct\x12;\n\x06Remove\x12\x18.strata.v1.RemoveRequest\x1a\x17.google.protobuf.Struct\x12\x39\n\x05Watch\x12\x17.strata.v1.WatchRequest\x1a\x15.strata.v1.WatchEvent0\x01\x12\x34\n\x04\x44iff\x12\x16.strata.v1.PathRequest\x1a\x14.strata.v1.DiffReply\x12\x38\n\x06\x45xport\x12\x16.strata.v1.PathRequest\x1a\x14.strata.v1.FileChunk0\x01\x12?\n\x08Snapshot\x12\x1a.strata.v1.SnapshotRequest\x1a\x17.strata.v1.SnapshotInfo\x12\x43\n\tSnapshots\x12\x1b.strata.v1.SnapshotsRequest\x1a\x19.strata.v1.SnapshotsReply\x12\x45\n\x0eRemoveSnapshot\x12\x1a.strata.v1.SnapshotRequest\x1a\x17.google.protobuf.Struct\x12\x32\n\x04\x46ork\x12\x16.strata.v1.ForkRequest\x1a\x12.strata.v1.Session\x12\x39\n\x05Usage\x12\x19.strata.v1.SessionRequest\x1a\x15.strata.v1.UsageReply\x12\x37\n\x05Stats\x12\x17.strata.v1.StatsRequest\x1a\x15.strata.v1.StatsReply\x12\x43\n\tTemplates\x12\x1b.strata.v1.TemplatesRequest\x1a\x19.strata.v1.TemplatesReplyb\x06proto3'
-)
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17strata/v1/sandbox.proto\x12\tstrata.v1\x1a\x1cgoogle/protobuf/struct.proto\"0\n\x0eSessionRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\"\xee\x01\n\x06Limits\x12\x17\n\nmemory_max\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x16\n\ttasks_max\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x16\n\tcpu_quota\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08\x64isk_max\x18\x04 \x01(\tH\x03\x88\x01\x01\x12\x17\n\ninodes_max\x18\x05 \x01(\x03H\x04\x88\x01\x01\x12\x16\n\tfiles_max\x18\x06 \x01(\x03H\x05\x88\x01\x01\x42\r\n\x0b_memory_maxB\x0c\n\n_tasks_maxB\x0c\n\n_cpu_quotaB\x0b\n\t_disk_maxB\r\n\x0b_inodes_maxB\x0c\n\n_files_max\"\x96\x04\n\x14\x43reateSessionRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x15\n\x08template\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04\x62\x61se\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07network\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06\x64river\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x35\n\x03\x65nv\x18\x07 \x03(\x0b\x32(.strata.v1.CreateSessionRequest.EnvEntry\x12;\n\x06labels\x18\x08 \x03(\x0b\x32+.strata.v1.CreateSessionRequest.LabelsEntry\x12!\n\x06limits\x18\t \x01(\x0b\x32\x11.strata.v1.Limits\x12\x10\n\x03ttl\x18\n \x01(\tH\x04\x88\x01\x01\x12\x15\n\x08lifetime\x18\x0b \x01(\tH\x05\x88\x01\x01\x12\x1a\n\rfrom_snapshot\x18\x0c \x01(\tH\x06\x88\x01\x01\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_templateB\x07\n\x05_baseB\n\n\x08_networkB\t\n\x07_driverB\x06\n\x04_ttlB\x0b\n\t_lifetimeB\x10\n\x0e_from_snapshot\"\x88\x03\n\x07Session\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\t\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x08\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0e\n\x06\x64river\x18\x07 \x01(\t\x12\x0f\n\x07network\x18\x08 \x01(\t\x12!\n\x06limits\x18\t \x01(\x0b\x32\x11.strata.v1.Limits\x12\x13\n\x0bttl_seconds\x18\n \x01(\x01\x12\x12\n\nexpires_at\x18\x0b \x01(\t\x12.\n\x06labels\x18\x0c \x03(\x0b\x32\x1e.strata.v1.Session.LabelsEntry\x12\x10\n\x08warnings\x18\r \x03(\t\x12\x14\n\x0cidle_seconds\x18\x0e \x01(\x01\x12\'\n\x06\x64\x65tail\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\x13ListSessionsRequest\x12\x12\n\x05owner\x18\x01 \x01(\tH\x00\x88\x01\x01\x12:\n\x06labels\x18\x02 \x03(\x0b\x32*.strata.v1.ListSessionsRequest.LabelsEntry\x12\x12\n\x05state\x18\x03 \x01(\tH\x01\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06_ownerB\x08\n\x06_state\"9\n\x11ListSessionsReply\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.strata.v1.Session\"#\n\x11\x43loseSessionReply\x12\x0e\n\x06status\x18\x01 \x01(\t\"m\n\rExtendRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x10\n\x03ttl\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08lifetime\x18\x04 \x01(\tH\x01\x88\x01\x01\x42\x06\n\x04_ttlB\x0b\n\t_lifetime\"\x84\x01\n\x0b\x45xecRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x01(\t\x12\x17\n\ntimeout_ms\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05stdin\x18\x05 \x01(\x0cH\x01\x88\x01\x01\x42\r\n\x0b_timeout_msB\x08\n\x06_stdin\"\xa7\x02\n\rCommandResult\x12\x0e\n\x06output\x18\x01 \x01(\x0c\x12\x0e\n\x06stdout\x18\x02 \x01(\x0c\x12\x0e\n\x06stderr\x18\x03 \x01(\x0c\x12\x16\n\texit_code\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06signal\x18\x05 \x01(\t\x12\r\n\x05\x65nded\x18\x06 \x01(\t\x12\x0f\n\x07\x65lapsed\x18\x07 \x01(\t\x12\x12\n\nelapsed_ms\x18\x08 \x01(\x01\x12\x11\n\ttruncated\x18\t \x01(\x08\x12\x0e\n\x06\x63pu_ms\x18\n \x01(\x01\x12\x13\n\x0bmemory_peak\x18\x0b \x01(\x03\x12\x0b\n\x03\x63wd\x18\x0c \x01(\t\x12\r\n\x05\x65rror\x18\r \x01(\t\x12\r\n\x05shell\x18\x0e \x01(\t\x12\n\n\x02id\x18\x0f \x01(\t\x12\r\n\x05state\x18\x10 \x01(\tB\x0c\n\n_exit_code\"\x83\x02\n\x08RunStart\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04\x61rgv\x18\x03 \x03(\t\x12)\n\x03\x65nv\x18\x04 \x03(\x0b\x32\x1c.strata.v1.RunStart.EnvEntry\x12\x10\n\x03\x63wd\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x17\n\ntimeout_ms\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\nbackground\x18\x07 \x01(\x08\x12\x12\n\x05stdin\x18\x08 \x01(\x0cH\x02\x88\x01\x01\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04_cwdB\r\n\x0b_timeout_msB\x08\n\x06_stdin\"J\n\x08RunInput\x12$\n\x05start\x18\x01 \x01(\x0b\x32\x13.strata.v1.RunStartH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05input\";\n\x0bOutputChunk\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"j\n\tRunOutput\x12\'\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x16.strata.v1.OutputChunkH\x00\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x18.strata.v1.CommandResultH\x00\x42\x08\n\x06output\"8\n\nRunRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\"K\n\rSignalRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0e\n\x06signal\x18\x04 \x01(\t\"[\n\x0bWaitRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x14\n\x07wait_ms\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\n\n\x08_wait_ms\")\n\x07Offsets\x12\x0e\n\x06stdout\x18\x01 \x01(\x03\x12\x0e\n\x06stderr\x18\x02 \x01(\x03\"o\n\rOutputRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\"\n\x06offset\x18\x04 \x01(\x0b\x32\x12.strata.v1.Offsets\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\"{\n\x07RunInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgv\x18\x02 \x03(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x12\n\nstarted_at\x18\x04 \x01(\t\x12\x16\n\texit_code\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05\x65nded\x18\x06 \x01(\tB\x0c\n\n_exit_code\"-\n\tRunsReply\x12 \n\x04runs\x18\x01 \x03(\x0b\x32\x12.strata.v1.RunInfo\"C\n\x0fTerminalRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x10\n\x08terminal\x18\x03 \x01(\t\"\xca\x01\n\nShellStart\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x15\n\x08terminal\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04rows\x18\x04 \x01(\rH\x01\x88\x01\x01\x12\x11\n\x04\x63ols\x18\x05 \x01(\rH\x02\x88\x01\x01\x12\x13\n\x06offset\x18\x06 \x01(\x03H\x03\x88\x01\x01\x12\x14\n\x07\x63ommand\x18\x07 \x01(\tH\x04\x88\x01\x01\x42\x0b\n\t_terminalB\x07\n\x05_rowsB\x07\n\x05_colsB\t\n\x07_offsetB\n\n\x08_command\"(\n\nWindowSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0c\n\x04\x63ols\x18\x02 \x01(\r\"v\n\nShellInput\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.strata.v1.ShellStartH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\'\n\x06resize\x18\x03 \x01(\x0b\x32\x15.strata.v1.WindowSizeH\x00\x42\x07\n\x05input\"w\n\x08\x41ttached\x12\x10\n\x08terminal\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04rows\x18\x03 \x01(\r\x12\x0c\n\x04\x63ols\x18\x04 \x01(\r\x12\x0f\n\x07viewers\x18\x05 \x01(\r\x12\x0e\n\x06viewer\x18\x06 \x01(\r\x12\x0c\n\x04lost\x18\x07 \x01(\x08\"j\n\nShellEnded\x12\r\n\x05\x65nded\x18\x01 \x01(\t\x12\x16\n\texit_code\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\'\n\x06\x64\x65tail\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x0c\n\n_exit_code\"x\n\x0bShellOutput\x12\'\n\x08\x61ttached\x18\x01 \x01(\x0b\x32\x13.strata.v1.AttachedH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12&\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x15.strata.v1.ShellEndedH\x00\x42\x08\n\x06output\"<\n\x0eTerminalsReply\x12*\n\tterminals\x18\x01 \x03(\x0b\x32\x17.google.protobuf.Struct\"\x89\x01\n\x0bPathRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x11\n\x04path\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08path_b64\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x11\n\x04next\x18\x05 \x01(\tH\x02\x88\x01\x01\x42\x07\n\x05_pathB\x0b\n\t_path_b64B\x07\n\x05_next\"\x90\x01\n\x08PutStart\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x11\n\x04mode\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x11\n\x04size\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x13\n\x06sha256\x18\x06 \x01(\tH\x02\x88\x01\x01\x42\x07\n\x05_modeB\x07\n\x05_sizeB\t\n\x07_sha256\"I\n\x08PutInput\x12$\n\x05start\x18\x01 \x01(\x0b\x32\x13.strata.v1.PutStartH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05input\"U\n\x08PutReply\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\r\x12\x0f\n\x07\x63reated\x18\x05 \x01(\x08\"v\n\nGetRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x13\n\x06offset\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\x04size\x18\x05 \x01(\x03H\x01\x88\x01\x01\x42\t\n\x07_offsetB\x07\n\x05_size\"r\n\x08\x46ileInfo\x12\x0c\n\x04size\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\r\x12\r\n\x05mtime\x18\x04 \x01(\x01\x12\r\n\x05total\x18\x05 \x01(\x03\x12\x0b\n\x03\x65of\x18\x06 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x07 \x01(\x08\"J\n\tFileChunk\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\"\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x13.strata.v1.FileInfoH\x00\x42\t\n\x07\x63ontent\"\x82\x01\n\tFileEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x0c\n\x04mode\x18\x05 \x01(\r\x12\r\n\x05mtime\x18\x06 \x01(\x01\x12\x0e\n\x06target\x18\x07 \x01(\t\x12\x10\n\x08name_b64\x18\x08 \x01(\t\"S\n\x0eListFilesReply\x12\x0c\n\x04path\x18\x01 \x01(\t\x12%\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x14.strata.v1.FileEntry\x12\x0c\n\x04next\x18\x03 \x01(\t\"U\n\x14MakeDirectoryRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0f\n\x07parents\x18\x04 \x01(\x08\"Q\n\x0bMoveRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x11\n\tfrom_path\x18\x03 \x01(\t\x12\x0f\n\x07to_path\x18\x04 \x01(\t\"P\n\rRemoveRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x11\n\trecursive\x18\x04 \x01(\x08\"O\n\x0cWatchRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x11\n\trecursive\x18\x04 \x01(\x08\"\\\n\nWatchEvent\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\tfrom_path\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x10\n\x08path_b64\x18\x05 \x01(\t\"d\n\x06\x43hange\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x10\n\x08metadata\x18\x05 \x01(\x08\x12\x10\n\x08path_b64\x18\x06 \x01(\t\"=\n\tDiffReply\x12\"\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x11.strata.v1.Change\x12\x0c\n\x04next\x18\x02 \x01(\t\"?\n\x0fSnapshotRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"g\n\x0cSnapshotInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x12\n\ncreated_at\x18\x03 \x01(\t\x12\'\n\x06\x64\x65tail\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\"2\n\x10SnapshotsRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\"<\n\x0eSnapshotsReply\x12*\n\tsnapshots\x18\x01 \x03(\x0b\x32\x17.strata.v1.SnapshotInfo\"\xc8\x01\n\x0b\x46orkRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x15\n\x08snapshot\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x12\n\nto_session\x18\x04 \x01(\t\x12\x32\n\x06labels\x18\x05 \x03(\x0b\x32\".strata.v1.ForkRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_snapshot\"y\n\nUsageReply\x12\x0e\n\x06\x63pu_ms\x18\x01 \x01(\x01\x12\x0e\n\x06memory\x18\x02 \x01(\x03\x12\x13\n\x0bmemory_peak\x18\x03 \x01(\x03\x12\r\n\x05tasks\x18\x04 \x01(\x03\x12\'\n\x06\x64\x65tail\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x0e\n\x0cStatsRequest\";\n\nStatsReply\x12\x17\n\x0f\x61\x63tive_sessions\x18\x01 \x01(\x03\x12\x14\n\x0cmax_sessions\x18\x02 \x01(\x03\"\x12\n\x10TemplatesRequest\"<\n\x0eTemplatesReply\x12*\n\ttemplates\x18\x01 \x03(\x0b\x32\x17.google.protobuf.Struct2\xae\x10\n\x0eSandboxService\x12\x44\n\rCreateSession\x12\x1f.strata.v1.CreateSessionRequest\x1a\x12.strata.v1.Session\x12@\n\x0f\x44\x65scribeSession\x12\x19.strata.v1.SessionRequest\x1a\x12.strata.v1.Session\x12L\n\x0cListSessions\x12\x1e.strata.v1.ListSessionsRequest\x1a\x1c.strata.v1.ListSessionsReply\x12G\n\x0c\x43loseSession\x12\x19.strata.v1.SessionRequest\x1a\x1c.strata.v1.CloseSessionReply\x12\x36\n\x06\x45xtend\x12\x18.strata.v1.ExtendRequest\x1a\x12.strata.v1.Session\x12\x37\n\x06\x46reeze\x12\x19.strata.v1.SessionRequest\x1a\x12.strata.v1.Session\x12\x35\n\x04Thaw\x12\x19.strata.v1.SessionRequest\x1a\x12.strata.v1.Session\x12\x38\n\x04\x45xec\x12\x16.strata.v1.ExecRequest\x1a\x18.strata.v1.CommandResult\x12\x34\n\x03Run\x12\x13.strata.v1.RunInput\x1a\x14.strata.v1.RunOutput(\x01\x30\x01\x12\x37\n\x04Runs\x12\x19.strata.v1.SessionRequest\x1a\x14.strata.v1.RunsReply\x12;\n\x06Signal\x12\x18.strata.v1.SignalRequest\x1a\x17.google.protobuf.Struct\x12\x36\n\x04Kill\x12\x15.strata.v1.RunRequest\x1a\x17.google.protobuf.Struct\x12\x38\n\x04Wait\x12\x16.strata.v1.WaitRequest\x1a\x18.strata.v1.CommandResult\x12:\n\x06Output\x12\x18.strata.v1.OutputRequest\x1a\x14.strata.v1.RunOutput0\x01\x12:\n\x05Shell\x12\x15.strata.v1.ShellInput\x1a\x16.strata.v1.ShellOutput(\x01\x30\x01\x12\x41\n\tTerminals\x12\x19.strata.v1.SessionRequest\x1a\x19.strata.v1.TerminalsReply\x12=\n\x06HangUp\x12\x1a.strata.v1.TerminalRequest\x1a\x17.google.protobuf.Struct\x12\x31\n\x03Put\x12\x13.strata.v1.PutInput\x1a\x13.strata.v1.PutReply(\x01\x12\x34\n\x03Get\x12\x15.strata.v1.GetRequest\x1a\x14.strata.v1.FileChunk0\x01\x12>\n\tListFiles\x12\x16.strata.v1.PathRequest\x1a\x19.strata.v1.ListFilesReply\x12\x34\n\x04Stat\x12\x16.strata.v1.PathRequest\x1a\x14.strata.v1.FileEntry\x12I\n\rMakeDirectory\x12\x1f.strata.v1.MakeDirectoryRequest\x1a\x17.google.protobuf.Struct\x12\x37\n\x04Move\x12\x16.strata.v1.MoveRequest\x1a\x17.google.protobuf.Struct\x12;\n\x06Remove\x12\x18.strata.v1.RemoveRequest\x1a\x17.google.protobuf.Struct\x12\x39\n\x05Watch\x12\x17.strata.v1.WatchRequest\x1a\x15.strata.v1.WatchEvent0\x01\x12\x34\n\x04\x44iff\x12\x16.strata.v1.PathRequest\x1a\x14.strata.v1.DiffReply\x12\x38\n\x06\x45xport\x12\x16.strata.v1.PathRequest\x1a\x14.strata.v1.FileChunk0\x01\x12?\n\x08Snapshot\x12\x1a.strata.v1.SnapshotRequest\x1a\x17.strata.v1.SnapshotInfo\x12\x43\n\tSnapshots\x12\x1b.strata.v1.SnapshotsRequest\x1a\x19.strata.v1.SnapshotsReply\x12\x45\n\x0eRemoveSnapshot\x12\x1a.strata.v1.SnapshotRequest\x1a\x17.google.protobuf.Struct\x12\x32\n\x04\x46ork\x12\x16.strata.v1.ForkRequest\x1a\x12.strata.v1.Session\x12\x39\n\x05Usage\x12\x19.strata.v1.SessionRequest\x1a\x15.strata.v1.UsageReply\x12\x37\n\x05Stats\x12\x17.strata.v1.StatsRequest\x1a\x15.strata.v1.StatsReply\x12\x43\n\tTemplates\x12\x1b.strata.v1.TemplatesRequest\x1a\x19.strata.v1.TemplatesReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "strata.v1.sandbox_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strata.v1.sandbox_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_CREATESESSIONREQUEST_ENVENTRY"]._loaded_options = None
-    _globals["_CREATESESSIONREQUEST_ENVENTRY"]._serialized_options = b"8\001"
-    _globals["_CREATESESSIONREQUEST_LABELSENTRY"]._loaded_options = None
-    _globals["_CREATESESSIONREQUEST_LABELSENTRY"]._serialized_options = b"8\001"
-    _globals["_SESSION_LABELSENTRY"]._loaded_options = None
-    _globals["_SESSION_LABELSENTRY"]._serialized_options = b"8\001"
-    _globals["_LISTSESSIONSREQUEST_LABELSENTRY"]._loaded_options = None
-    _globals["_LISTSESSIONSREQUEST_LABELSENTRY"]._serialized_options = b"8\001"
-    _globals["_RUNSTART_ENVENTRY"]._loaded_options = None
-    _globals["_RUNSTART_ENVENTRY"]._serialized_options = b"8\001"
-    _globals["_FORKREQUEST_LABELSENTRY"]._loaded_options = None
-    _globals["_FORKREQUEST_LABELSENTRY"]._serialized_options = b"8\001"
-    _globals["_SESSIONREQUEST"]._serialized_start = 68
-    _globals["_SESSIONREQUEST"]._serialized_end = 116
-    _globals["_LIMITS"]._serialized_start = 119
-    _globals["_LIMITS"]._serialized_end = 357
-    _globals["_CREATESESSIONREQUEST"]._serialized_start = 360
-    _globals["_CREATESESSIONREQUEST"]._serialized_end = 894
-    _globals["_CREATESESSIONREQUEST_ENVENTRY"]._serialized_start = 721
-    _globals["_CREATESESSIONREQUEST_ENVENTRY"]._serialized_end = 763
-    _globals["_CREATESESSIONREQUEST_LABELSENTRY"]._serialized_start = 765
-    _globals["_CREATESESSIONREQUEST_LABELSENTRY"]._serialized_end = 810
-    _globals["_SESSION"]._serialized_start = 897
-    _globals["_SESSION"]._serialized_end = 1289
-    _globals["_SESSION_LABELSENTRY"]._serialized_start = 765
-    _globals["_SESSION_LABELSENTRY"]._serialized_end = 810
-    _globals["_LISTSESSIONSREQUEST"]._serialized_start = 1292
-    _globals["_LISTSESSIONSREQUEST"]._serialized_end = 1480
-    _globals["_LISTSESSIONSREQUEST_LABELSENTRY"]._serialized_start = 765
-    _globals["_LISTSESSIONSREQUEST_LABELSENTRY"]._serialized_end = 810
-    _globals["_LISTSESSIONSREPLY"]._serialized_start = 1482
-    _globals["_LISTSESSIONSREPLY"]._serialized_end = 1539
-    _globals["_CLOSESESSIONREPLY"]._serialized_start = 1541
-    _globals["_CLOSESESSIONREPLY"]._serialized_end = 1576
-    _globals["_EXTENDREQUEST"]._serialized_start = 1578
-    _globals["_EXTENDREQUEST"]._serialized_end = 1687
-    _globals["_EXECREQUEST"]._serialized_start = 1690
-    _globals["_EXECREQUEST"]._serialized_end = 1822
-    _globals["_COMMANDRESULT"]._serialized_start = 1825
-    _globals["_COMMANDRESULT"]._serialized_end = 2120
-    _globals["_RUNSTART"]._serialized_start = 2123
-    _globals["_RUNSTART"]._serialized_end = 2382
-    _globals["_RUNSTART_ENVENTRY"]._serialized_start = 721
-    _globals["_RUNSTART_ENVENTRY"]._serialized_end = 763
-    _globals["_RUNINPUT"]._serialized_start = 2384
-    _globals["_RUNINPUT"]._serialized_end = 2458
-    _globals["_OUTPUTCHUNK"]._serialized_start = 2460
-    _globals["_OUTPUTCHUNK"]._serialized_end = 2519
-    _globals["_RUNOUTPUT"]._serialized_start = 2521
-    _globals["_RUNOUTPUT"]._serialized_end = 2627
-    _globals["_RUNREQUEST"]._serialized_start = 2629
-    _globals["_RUNREQUEST"]._serialized_end = 2685
-    _globals["_SIGNALREQUEST"]._serialized_start = 2687
-    _globals["_SIGNALREQUEST"]._serialized_end = 2762
-    _globals["_WAITREQUEST"]._serialized_start = 2764
-    _globals["_WAITREQUEST"]._serialized_end = 2855
-    _globals["_OFFSETS"]._serialized_start = 2857
-    _globals["_OFFSETS"]._serialized_end = 2898
-    _globals["_OUTPUTREQUEST"]._serialized_start = 2900
-    _globals["_OUTPUTREQUEST"]._serialized_end = 3011
-    _globals["_RUNINFO"]._serialized_start = 3013
-    _globals["_RUNINFO"]._serialized_end = 3136
-    _globals["_RUNSREPLY"]._serialized_start = 3138
-    _globals["_RUNSREPLY"]._serialized_end = 3183
-    _globals["_TERMINALREQUEST"]._serialized_start = 3185
-    _globals["_TERMINALREQUEST"]._serialized_end = 3252
-    _globals["_SHELLSTART"]._serialized_start = 3255
-    _globals["_SHELLSTART"]._serialized_end = 3457
-    _globals["_WINDOWSIZE"]._serialized_start = 3459
-    _globals["_WINDOWSIZE"]._serialized_end = 3499
-    _globals["_SHELLINPUT"]._serialized_start = 3501
-    _globals["_SHELLINPUT"]._serialized_end = 3619
-    _globals["_ATTACHED"]._serialized_start = 3621
-    _globals["_ATTACHED"]._serialized_end = 3710
-    _globals["_SHELLENDED"]._serialized_start = 3712
-    _globals["_SHELLENDED"]._serialized_end = 3777
-    _globals["_SHELLOUTPUT"]._serialized_start = 3779
-    _globals["_SHELLOUTPUT"]._serialized_end = 3899
-    _globals["_TERMINALSREPLY"]._serialized_start = 3901
-    _globals["_TERMINALSREPLY"]._serialized_end = 3961
-    _globals["_PATHREQUEST"]._serialized_start = 3963
-    _globals["_PATHREQUEST"]._serialized_end = 4036
-    _globals["_PUTSTART"]._serialized_start = 4039
-    _globals["_PUTSTART"]._serialized_end = 4183
-    _globals["_PUTINPUT"]._serialized_start = 4185
-    _globals["_PUTINPUT"]._serialized_end = 4258
-    _globals["_PUTREPLY"]._serialized_start = 4260
-    _globals["_PUTREPLY"]._serialized_end = 4314
-    _globals["_GETREQUEST"]._serialized_start = 4316
-    _globals["_GETREQUEST"]._serialized_end = 4434
-    _globals["_FILEINFO"]._serialized_start = 4436
-    _globals["_FILEINFO"]._serialized_end = 4505
-    _globals["_FILECHUNK"]._serialized_start = 4507
-    _globals["_FILECHUNK"]._serialized_end = 4581
-    _globals["_FILEENTRY"]._serialized_start = 4583
-    _globals["_FILEENTRY"]._serialized_end = 4695
-    _globals["_LISTFILESREPLY"]._serialized_start = 4697
-    _globals["_LISTFILESREPLY"]._serialized_end = 4780
-    _globals["_MAKEDIRECTORYREQUEST"]._serialized_start = 4782
-    _globals["_MAKEDIRECTORYREQUEST"]._serialized_end = 4867
-    _globals["_MOVEREQUEST"]._serialized_start = 4869
-    _globals["_MOVEREQUEST"]._serialized_end = 4950
-    _globals["_REMOVEREQUEST"]._serialized_start = 4952
-    _globals["_REMOVEREQUEST"]._serialized_end = 5032
-    _globals["_WATCHREQUEST"]._serialized_start = 5034
-    _globals["_WATCHREQUEST"]._serialized_end = 5113
-    _globals["_WATCHEVENT"]._serialized_start = 5115
-    _globals["_WATCHEVENT"]._serialized_end = 5156
-    _globals["_CHANGE"]._serialized_start = 5158
-    _globals["_CHANGE"]._serialized_end = 5222
-    _globals["_DIFFREPLY"]._serialized_start = 5224
-    _globals["_DIFFREPLY"]._serialized_end = 5285
-    _globals["_SNAPSHOTREQUEST"]._serialized_start = 5287
-    _globals["_SNAPSHOTREQUEST"]._serialized_end = 5350
-    _globals["_SNAPSHOTINFO"]._serialized_start = 5352
-    _globals["_SNAPSHOTINFO"]._serialized_end = 5455
-    _globals["_SNAPSHOTSREQUEST"]._serialized_start = 5457
-    _globals["_SNAPSHOTSREQUEST"]._serialized_end = 5507
-    _globals["_SNAPSHOTSREPLY"]._serialized_start = 5509
-    _globals["_SNAPSHOTSREPLY"]._serialized_end = 5569
-    _globals["_FORKREQUEST"]._serialized_start = 5572
-    _globals["_FORKREQUEST"]._serialized_end = 5772
-    _globals["_FORKREQUEST_LABELSENTRY"]._serialized_start = 765
-    _globals["_FORKREQUEST_LABELSENTRY"]._serialized_end = 810
-    _globals["_USAGEREPLY"]._serialized_start = 5774
-    _globals["_USAGEREPLY"]._serialized_end = 5895
-    _globals["_STATSREQUEST"]._serialized_start = 5897
-    _globals["_STATSREQUEST"]._serialized_end = 5911
-    _globals["_STATSREPLY"]._serialized_start = 5913
-    _globals["_STATSREPLY"]._serialized_end = 5972
-    _globals["_TEMPLATESREQUEST"]._serialized_start = 5974
-    _globals["_TEMPLATESREQUEST"]._serialized_end = 5992
-    _globals["_TEMPLATESREPLY"]._serialized_start = 5994
-    _globals["_TEMPLATESREPLY"]._serialized_end = 6054
-    _globals["_SANDBOXSERVICE"]._serialized_start = 6057
-    _globals["_SANDBOXSERVICE"]._serialized_end = 8151
+  DESCRIPTOR._loaded_options = None
+  _globals['_CREATESESSIONREQUEST_ENVENTRY']._loaded_options = None
+  _globals['_CREATESESSIONREQUEST_ENVENTRY']._serialized_options = b'8\001'
+  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_SESSION_LABELSENTRY']._loaded_options = None
+  _globals['_SESSION_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_RUNSTART_ENVENTRY']._loaded_options = None
+  _globals['_RUNSTART_ENVENTRY']._serialized_options = b'8\001'
+  _globals['_FORKREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_FORKREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_SESSIONREQUEST']._serialized_start=68
+  _globals['_SESSIONREQUEST']._serialized_end=116
+  _globals['_LIMITS']._serialized_start=119
+  _globals['_LIMITS']._serialized_end=357
+  _globals['_CREATESESSIONREQUEST']._serialized_start=360
+  _globals['_CREATESESSIONREQUEST']._serialized_end=894
+  _globals['_CREATESESSIONREQUEST_ENVENTRY']._serialized_start=721
+  _globals['_CREATESESSIONREQUEST_ENVENTRY']._serialized_end=763
+  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_start=765
+  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_end=810
+  _globals['_SESSION']._serialized_start=897
+  _globals['_SESSION']._serialized_end=1289
+  _globals['_SESSION_LABELSENTRY']._serialized_start=765
+  _globals['_SESSION_LABELSENTRY']._serialized_end=810
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1292
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1480
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_start=765
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_end=810
+  _globals['_LISTSESSIONSREPLY']._serialized_start=1482
+  _globals['_LISTSESSIONSREPLY']._serialized_end=1539
+  _globals['_CLOSESESSIONREPLY']._serialized_start=1541
+  _globals['_CLOSESESSIONREPLY']._serialized_end=1576
+  _globals['_EXTENDREQUEST']._serialized_start=1578
+  _globals['_EXTENDREQUEST']._serialized_end=1687
+  _globals['_EXECREQUEST']._serialized_start=1690
+  _globals['_EXECREQUEST']._serialized_end=1822
+  _globals['_COMMANDRESULT']._serialized_start=1825
+  _globals['_COMMANDRESULT']._serialized_end=2120
+  _globals['_RUNSTART']._serialized_start=2123
+  _globals['_RUNSTART']._serialized_end=2382
+  _globals['_RUNSTART_ENVENTRY']._serialized_start=721
+  _globals['_RUNSTART_ENVENTRY']._serialized_end=763
+  _globals['_RUNINPUT']._serialized_start=2384
+  _globals['_RUNINPUT']._serialized_end=2458
+  _globals['_OUTPUTCHUNK']._serialized_start=2460
+  _globals['_OUTPUTCHUNK']._serialized_end=2519
+  _globals['_RUNOUTPUT']._serialized_start=2521
+  _globals['_RUNOUTPUT']._serialized_end=2627
+  _globals['_RUNREQUEST']._serialized_start=2629
+  _globals['_RUNREQUEST']._serialized_end=2685
+  _globals['_SIGNALREQUEST']._serialized_start=2687
+  _globals['_SIGNALREQUEST']._serialized_end=2762
+  _globals['_WAITREQUEST']._serialized_start=2764
+  _globals['_WAITREQUEST']._serialized_end=2855
+  _globals['_OFFSETS']._serialized_start=2857
+  _globals['_OFFSETS']._serialized_end=2898
+  _globals['_OUTPUTREQUEST']._serialized_start=2900
+  _globals['_OUTPUTREQUEST']._serialized_end=3011
+  _globals['_RUNINFO']._serialized_start=3013
+  _globals['_RUNINFO']._serialized_end=3136
+  _globals['_RUNSREPLY']._serialized_start=3138
+  _globals['_RUNSREPLY']._serialized_end=3183
+  _globals['_TERMINALREQUEST']._serialized_start=3185
+  _globals['_TERMINALREQUEST']._serialized_end=3252
+  _globals['_SHELLSTART']._serialized_start=3255
+  _globals['_SHELLSTART']._serialized_end=3457
+  _globals['_WINDOWSIZE']._serialized_start=3459
+  _globals['_WINDOWSIZE']._serialized_end=3499
+  _globals['_SHELLINPUT']._serialized_start=3501
+  _globals['_SHELLINPUT']._serialized_end=3619
+  _globals['_ATTACHED']._serialized_start=3621
+  _globals['_ATTACHED']._serialized_end=3740
+  _globals['_SHELLENDED']._serialized_start=3742
+  _globals['_SHELLENDED']._serialized_end=3848
+  _globals['_SHELLOUTPUT']._serialized_start=3850
+  _globals['_SHELLOUTPUT']._serialized_end=3970
+  _globals['_TERMINALSREPLY']._serialized_start=3972
+  _globals['_TERMINALSREPLY']._serialized_end=4032
+  _globals['_PATHREQUEST']._serialized_start=4035
+  _globals['_PATHREQUEST']._serialized_end=4172
+  _globals['_PUTSTART']._serialized_start=4175
+  _globals['_PUTSTART']._serialized_end=4319
+  _globals['_PUTINPUT']._serialized_start=4321
+  _globals['_PUTINPUT']._serialized_end=4394
+  _globals['_PUTREPLY']._serialized_start=4396
+  _globals['_PUTREPLY']._serialized_end=4481
+  _globals['_GETREQUEST']._serialized_start=4483
+  _globals['_GETREQUEST']._serialized_end=4601
+  _globals['_FILEINFO']._serialized_start=4603
+  _globals['_FILEINFO']._serialized_end=4717
+  _globals['_FILECHUNK']._serialized_start=4719
+  _globals['_FILECHUNK']._serialized_end=4793
+  _globals['_FILEENTRY']._serialized_start=4796
+  _globals['_FILEENTRY']._serialized_end=4926
+  _globals['_LISTFILESREPLY']._serialized_start=4928
+  _globals['_LISTFILESREPLY']._serialized_end=5011
+  _globals['_MAKEDIRECTORYREQUEST']._serialized_start=5013
+  _globals['_MAKEDIRECTORYREQUEST']._serialized_end=5098
+  _globals['_MOVEREQUEST']._serialized_start=5100
+  _globals['_MOVEREQUEST']._serialized_end=5181
+  _globals['_REMOVEREQUEST']._serialized_start=5183
+  _globals['_REMOVEREQUEST']._serialized_end=5263
+  _globals['_WATCHREQUEST']._serialized_start=5265
+  _globals['_WATCHREQUEST']._serialized_end=5344
+  _globals['_WATCHEVENT']._serialized_start=5346
+  _globals['_WATCHEVENT']._serialized_end=5438
+  _globals['_CHANGE']._serialized_start=5440
+  _globals['_CHANGE']._serialized_end=5540
+  _globals['_DIFFREPLY']._serialized_start=5542
+  _globals['_DIFFREPLY']._serialized_end=5603
+  _globals['_SNAPSHOTREQUEST']._serialized_start=5605
+  _globals['_SNAPSHOTREQUEST']._serialized_end=5668
+  _globals['_SNAPSHOTINFO']._serialized_start=5670
+  _globals['_SNAPSHOTINFO']._serialized_end=5773
+  _globals['_SNAPSHOTSREQUEST']._serialized_start=5775
+  _globals['_SNAPSHOTSREQUEST']._serialized_end=5825
+  _globals['_SNAPSHOTSREPLY']._serialized_start=5827
+  _globals['_SNAPSHOTSREPLY']._serialized_end=5887
+  _globals['_FORKREQUEST']._serialized_start=5890
+  _globals['_FORKREQUEST']._serialized_end=6090
+  _globals['_FORKREQUEST_LABELSENTRY']._serialized_start=765
+  _globals['_FORKREQUEST_LABELSENTRY']._serialized_end=810
+  _globals['_USAGEREPLY']._serialized_start=6092
+  _globals['_USAGEREPLY']._serialized_end=6213
+  _globals['_STATSREQUEST']._serialized_start=6215
+  _globals['_STATSREQUEST']._serialized_end=6229
+  _globals['_STATSREPLY']._serialized_start=6231
+  _globals['_STATSREPLY']._serialized_end=6290
+  _globals['_TEMPLATESREQUEST']._serialized_start=6292
+  _globals['_TEMPLATESREQUEST']._serialized_end=6310
+  _globals['_TEMPLATESREPLY']._serialized_start=6312
+  _globals['_TEMPLATESREPLY']._serialized_end=6372
+  _globals['_SANDBOXSERVICE']._serialized_start=6375
+  _globals['_SANDBOXSERVICE']._serialized_end=8469
 # @@protoc_insertion_point(module_scope)

@@ -30,31 +30,10 @@ class Limits(_message.Message):
     disk_max: str
     inodes_max: int
     files_max: int
-    def __init__(
-        self,
-        memory_max: _Optional[str] = ...,
-        tasks_max: _Optional[int] = ...,
-        cpu_quota: _Optional[str] = ...,
-        disk_max: _Optional[str] = ...,
-        inodes_max: _Optional[int] = ...,
-        files_max: _Optional[int] = ...,
-    ) -> None: ...
+    def __init__(self, memory_max: _Optional[str] = ..., tasks_max: _Optional[int] = ..., cpu_quota: _Optional[str] = ..., disk_max: _Optional[str] = ..., inodes_max: _Optional[int] = ..., files_max: _Optional[int] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
-    __slots__ = (
-        "owner",
-        "session",
-        "template",
-        "base",
-        "network",
-        "driver",
-        "env",
-        "labels",
-        "limits",
-        "ttl",
-        "lifetime",
-        "from_snapshot",
-    )
+    __slots__ = ("owner", "session", "template", "base", "network", "driver", "env", "labels", "limits", "ttl", "lifetime", "from_snapshot")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -62,7 +41,6 @@ class CreateSessionRequest(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -70,7 +48,6 @@ class CreateSessionRequest(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     TEMPLATE_FIELD_NUMBER: _ClassVar[int]
@@ -95,40 +72,10 @@ class CreateSessionRequest(_message.Message):
     ttl: str
     lifetime: str
     from_snapshot: str
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        template: _Optional[str] = ...,
-        base: _Optional[str] = ...,
-        network: _Optional[str] = ...,
-        driver: _Optional[str] = ...,
-        env: _Optional[_Mapping[str, str]] = ...,
-        labels: _Optional[_Mapping[str, str]] = ...,
-        limits: _Optional[_Union[Limits, _Mapping]] = ...,
-        ttl: _Optional[str] = ...,
-        lifetime: _Optional[str] = ...,
-        from_snapshot: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., template: _Optional[str] = ..., base: _Optional[str] = ..., network: _Optional[str] = ..., driver: _Optional[str] = ..., env: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., ttl: _Optional[str] = ..., lifetime: _Optional[str] = ..., from_snapshot: _Optional[str] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = (
-        "owner",
-        "session",
-        "created_at",
-        "created",
-        "unit",
-        "state",
-        "driver",
-        "network",
-        "limits",
-        "ttl_seconds",
-        "expires_at",
-        "labels",
-        "warnings",
-        "idle_seconds",
-        "detail",
-    )
+    __slots__ = ("owner", "session", "created_at", "created", "unit", "state", "driver", "network", "limits", "ttl_seconds", "expires_at", "labels", "warnings", "idle_seconds", "detail")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -136,7 +83,6 @@ class Session(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -167,24 +113,7 @@ class Session(_message.Message):
     warnings: _containers.RepeatedScalarFieldContainer[str]
     idle_seconds: float
     detail: _struct_pb2.Struct
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        created_at: _Optional[str] = ...,
-        created: _Optional[bool] = ...,
-        unit: _Optional[str] = ...,
-        state: _Optional[str] = ...,
-        driver: _Optional[str] = ...,
-        network: _Optional[str] = ...,
-        limits: _Optional[_Union[Limits, _Mapping]] = ...,
-        ttl_seconds: _Optional[float] = ...,
-        expires_at: _Optional[str] = ...,
-        labels: _Optional[_Mapping[str, str]] = ...,
-        warnings: _Optional[_Iterable[str]] = ...,
-        idle_seconds: _Optional[float] = ...,
-        detail: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., created_at: _Optional[str] = ..., created: _Optional[bool] = ..., unit: _Optional[str] = ..., state: _Optional[str] = ..., driver: _Optional[str] = ..., network: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., ttl_seconds: _Optional[float] = ..., expires_at: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., idle_seconds: _Optional[float] = ..., detail: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
     __slots__ = ("owner", "labels", "state")
@@ -195,16 +124,13 @@ class ListSessionsRequest(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
     OWNER_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     owner: str
     labels: _containers.ScalarMap[str, str]
     state: str
-    def __init__(
-        self, owner: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., state: _Optional[str] = ...
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., state: _Optional[str] = ...) -> None: ...
 
 class ListSessionsReply(_message.Message):
     __slots__ = ("sessions",)
@@ -228,13 +154,7 @@ class ExtendRequest(_message.Message):
     session: str
     ttl: str
     lifetime: str
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        ttl: _Optional[str] = ...,
-        lifetime: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., ttl: _Optional[str] = ..., lifetime: _Optional[str] = ...) -> None: ...
 
 class ExecRequest(_message.Message):
     __slots__ = ("owner", "session", "command", "timeout_ms", "stdin")
@@ -248,34 +168,10 @@ class ExecRequest(_message.Message):
     command: str
     timeout_ms: int
     stdin: bytes
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        command: _Optional[str] = ...,
-        timeout_ms: _Optional[int] = ...,
-        stdin: _Optional[bytes] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., command: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., stdin: _Optional[bytes] = ...) -> None: ...
 
 class CommandResult(_message.Message):
-    __slots__ = (
-        "output",
-        "stdout",
-        "stderr",
-        "exit_code",
-        "signal",
-        "ended",
-        "elapsed",
-        "elapsed_ms",
-        "truncated",
-        "cpu_ms",
-        "memory_peak",
-        "cwd",
-        "error",
-        "shell",
-        "id",
-        "state",
-    )
+    __slots__ = ("output", "stdout", "stderr", "exit_code", "signal", "ended", "elapsed", "elapsed_ms", "truncated", "cpu_ms", "memory_peak", "cwd", "error", "shell", "id", "state")
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     STDOUT_FIELD_NUMBER: _ClassVar[int]
     STDERR_FIELD_NUMBER: _ClassVar[int]
@@ -308,25 +204,7 @@ class CommandResult(_message.Message):
     shell: str
     id: str
     state: str
-    def __init__(
-        self,
-        output: _Optional[bytes] = ...,
-        stdout: _Optional[bytes] = ...,
-        stderr: _Optional[bytes] = ...,
-        exit_code: _Optional[int] = ...,
-        signal: _Optional[str] = ...,
-        ended: _Optional[str] = ...,
-        elapsed: _Optional[str] = ...,
-        elapsed_ms: _Optional[float] = ...,
-        truncated: _Optional[bool] = ...,
-        cpu_ms: _Optional[float] = ...,
-        memory_peak: _Optional[int] = ...,
-        cwd: _Optional[str] = ...,
-        error: _Optional[str] = ...,
-        shell: _Optional[str] = ...,
-        id: _Optional[str] = ...,
-        state: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, output: _Optional[bytes] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., exit_code: _Optional[int] = ..., signal: _Optional[str] = ..., ended: _Optional[str] = ..., elapsed: _Optional[str] = ..., elapsed_ms: _Optional[float] = ..., truncated: _Optional[bool] = ..., cpu_ms: _Optional[float] = ..., memory_peak: _Optional[int] = ..., cwd: _Optional[str] = ..., error: _Optional[str] = ..., shell: _Optional[str] = ..., id: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
 
 class RunStart(_message.Message):
     __slots__ = ("owner", "session", "argv", "env", "cwd", "timeout_ms", "background", "stdin")
@@ -337,7 +215,6 @@ class RunStart(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     ARGV_FIELD_NUMBER: _ClassVar[int]
@@ -354,17 +231,7 @@ class RunStart(_message.Message):
     timeout_ms: int
     background: bool
     stdin: bytes
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        argv: _Optional[_Iterable[str]] = ...,
-        env: _Optional[_Mapping[str, str]] = ...,
-        cwd: _Optional[str] = ...,
-        timeout_ms: _Optional[int] = ...,
-        background: _Optional[bool] = ...,
-        stdin: _Optional[bytes] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., cwd: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., background: _Optional[bool] = ..., stdin: _Optional[bytes] = ...) -> None: ...
 
 class RunInput(_message.Message):
     __slots__ = ("start", "stdin")
@@ -382,9 +249,7 @@ class OutputChunk(_message.Message):
     stream: str
     offset: int
     data: bytes
-    def __init__(
-        self, stream: _Optional[str] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ...
-    ) -> None: ...
+    def __init__(self, stream: _Optional[str] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class RunOutput(_message.Message):
     __slots__ = ("chunk", "result")
@@ -392,11 +257,7 @@ class RunOutput(_message.Message):
     RESULT_FIELD_NUMBER: _ClassVar[int]
     chunk: OutputChunk
     result: CommandResult
-    def __init__(
-        self,
-        chunk: _Optional[_Union[OutputChunk, _Mapping]] = ...,
-        result: _Optional[_Union[CommandResult, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, chunk: _Optional[_Union[OutputChunk, _Mapping]] = ..., result: _Optional[_Union[CommandResult, _Mapping]] = ...) -> None: ...
 
 class RunRequest(_message.Message):
     __slots__ = ("owner", "session", "id")
@@ -406,9 +267,7 @@ class RunRequest(_message.Message):
     owner: str
     session: str
     id: str
-    def __init__(
-        self, owner: _Optional[str] = ..., session: _Optional[str] = ..., id: _Optional[str] = ...
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
 
 class SignalRequest(_message.Message):
     __slots__ = ("owner", "session", "id", "signal")
@@ -420,13 +279,7 @@ class SignalRequest(_message.Message):
     session: str
     id: str
     signal: str
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        id: _Optional[str] = ...,
-        signal: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., id: _Optional[str] = ..., signal: _Optional[str] = ...) -> None: ...
 
 class WaitRequest(_message.Message):
     __slots__ = ("owner", "session", "id", "wait_ms")
@@ -438,13 +291,7 @@ class WaitRequest(_message.Message):
     session: str
     id: str
     wait_ms: int
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        id: _Optional[str] = ...,
-        wait_ms: _Optional[int] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., id: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class Offsets(_message.Message):
     __slots__ = ("stdout", "stderr")
@@ -466,14 +313,7 @@ class OutputRequest(_message.Message):
     id: str
     offset: Offsets
     follow: bool
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        id: _Optional[str] = ...,
-        offset: _Optional[_Union[Offsets, _Mapping]] = ...,
-        follow: _Optional[bool] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., id: _Optional[str] = ..., offset: _Optional[_Union[Offsets, _Mapping]] = ..., follow: _Optional[bool] = ...) -> None: ...
 
 class RunInfo(_message.Message):
     __slots__ = ("id", "argv", "state", "started_at", "exit_code", "ended")
@@ -489,15 +329,7 @@ class RunInfo(_message.Message):
     started_at: str
     exit_code: int
     ended: str
-    def __init__(
-        self,
-        id: _Optional[str] = ...,
-        argv: _Optional[_Iterable[str]] = ...,
-        state: _Optional[str] = ...,
-        started_at: _Optional[str] = ...,
-        exit_code: _Optional[int] = ...,
-        ended: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., started_at: _Optional[str] = ..., exit_code: _Optional[int] = ..., ended: _Optional[str] = ...) -> None: ...
 
 class RunsReply(_message.Message):
     __slots__ = ("runs",)
@@ -513,9 +345,7 @@ class TerminalRequest(_message.Message):
     owner: str
     session: str
     terminal: str
-    def __init__(
-        self, owner: _Optional[str] = ..., session: _Optional[str] = ..., terminal: _Optional[str] = ...
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., terminal: _Optional[str] = ...) -> None: ...
 
 class ShellStart(_message.Message):
     __slots__ = ("owner", "session", "terminal", "rows", "cols", "offset", "command")
@@ -533,16 +363,7 @@ class ShellStart(_message.Message):
     cols: int
     offset: int
     command: str
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        terminal: _Optional[str] = ...,
-        rows: _Optional[int] = ...,
-        cols: _Optional[int] = ...,
-        offset: _Optional[int] = ...,
-        command: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., terminal: _Optional[str] = ..., rows: _Optional[int] = ..., cols: _Optional[int] = ..., offset: _Optional[int] = ..., command: _Optional[str] = ...) -> None: ...
 
 class WindowSize(_message.Message):
     __slots__ = ("rows", "cols")
@@ -560,41 +381,35 @@ class ShellInput(_message.Message):
     start: ShellStart
     data: bytes
     resize: WindowSize
-    def __init__(
-        self,
-        start: _Optional[_Union[ShellStart, _Mapping]] = ...,
-        data: _Optional[bytes] = ...,
-        resize: _Optional[_Union[WindowSize, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, start: _Optional[_Union[ShellStart, _Mapping]] = ..., data: _Optional[bytes] = ..., resize: _Optional[_Union[WindowSize, _Mapping]] = ...) -> None: ...
 
 class Attached(_message.Message):
-    __slots__ = ("terminal", "offset", "rows", "cols", "viewers")
+    __slots__ = ("terminal", "offset", "rows", "cols", "viewers", "viewer", "lost")
     TERMINAL_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     COLS_FIELD_NUMBER: _ClassVar[int]
     VIEWERS_FIELD_NUMBER: _ClassVar[int]
+    VIEWER_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     terminal: str
     offset: int
     rows: int
     cols: int
     viewers: int
-    def __init__(
-        self,
-        terminal: _Optional[str] = ...,
-        offset: _Optional[int] = ...,
-        rows: _Optional[int] = ...,
-        cols: _Optional[int] = ...,
-        viewers: _Optional[int] = ...,
-    ) -> None: ...
+    viewer: int
+    lost: bool
+    def __init__(self, terminal: _Optional[str] = ..., offset: _Optional[int] = ..., rows: _Optional[int] = ..., cols: _Optional[int] = ..., viewers: _Optional[int] = ..., viewer: _Optional[int] = ..., lost: _Optional[bool] = ...) -> None: ...
 
 class ShellEnded(_message.Message):
-    __slots__ = ("ended", "exit_code")
+    __slots__ = ("ended", "exit_code", "detail")
     ENDED_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
     ended: str
     exit_code: int
-    def __init__(self, ended: _Optional[str] = ..., exit_code: _Optional[int] = ...) -> None: ...
+    detail: _struct_pb2.Struct
+    def __init__(self, ended: _Optional[str] = ..., exit_code: _Optional[int] = ..., detail: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class ShellOutput(_message.Message):
     __slots__ = ("attached", "data", "ended")
@@ -604,12 +419,7 @@ class ShellOutput(_message.Message):
     attached: Attached
     data: bytes
     ended: ShellEnded
-    def __init__(
-        self,
-        attached: _Optional[_Union[Attached, _Mapping]] = ...,
-        data: _Optional[bytes] = ...,
-        ended: _Optional[_Union[ShellEnded, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., data: _Optional[bytes] = ..., ended: _Optional[_Union[ShellEnded, _Mapping]] = ...) -> None: ...
 
 class TerminalsReply(_message.Message):
     __slots__ = ("terminals",)
@@ -618,16 +428,18 @@ class TerminalsReply(_message.Message):
     def __init__(self, terminals: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ...) -> None: ...
 
 class PathRequest(_message.Message):
-    __slots__ = ("owner", "session", "path")
+    __slots__ = ("owner", "session", "path", "path_b64", "next")
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
+    PATH_B64_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     owner: str
     session: str
     path: str
-    def __init__(
-        self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ...
-    ) -> None: ...
+    path_b64: str
+    next: str
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., path_b64: _Optional[str] = ..., next: _Optional[str] = ...) -> None: ...
 
 class PutStart(_message.Message):
     __slots__ = ("owner", "session", "path", "mode", "size", "sha256")
@@ -643,15 +455,7 @@ class PutStart(_message.Message):
     mode: int
     size: int
     sha256: str
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        path: _Optional[str] = ...,
-        mode: _Optional[int] = ...,
-        size: _Optional[int] = ...,
-        sha256: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., mode: _Optional[int] = ..., size: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class PutInput(_message.Message):
     __slots__ = ("start", "data")
@@ -662,16 +466,18 @@ class PutInput(_message.Message):
     def __init__(self, start: _Optional[_Union[PutStart, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class PutReply(_message.Message):
-    __slots__ = ("path", "size", "sha256")
+    __slots__ = ("path", "size", "sha256", "mode", "created")
     PATH_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
     path: str
     size: int
     sha256: str
-    def __init__(
-        self, path: _Optional[str] = ..., size: _Optional[int] = ..., sha256: _Optional[str] = ...
-    ) -> None: ...
+    mode: int
+    created: bool
+    def __init__(self, path: _Optional[str] = ..., size: _Optional[int] = ..., sha256: _Optional[str] = ..., mode: _Optional[int] = ..., created: _Optional[bool] = ...) -> None: ...
 
 class GetRequest(_message.Message):
     __slots__ = ("owner", "session", "path", "offset", "size")
@@ -685,32 +491,25 @@ class GetRequest(_message.Message):
     path: str
     offset: int
     size: int
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        path: _Optional[str] = ...,
-        offset: _Optional[int] = ...,
-        size: _Optional[int] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., offset: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
 
 class FileInfo(_message.Message):
-    __slots__ = ("size", "sha256", "mode", "mtime")
+    __slots__ = ("size", "sha256", "mode", "mtime", "total", "eof", "changed")
     SIZE_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     MTIME_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    EOF_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
     size: int
     sha256: str
     mode: int
     mtime: float
-    def __init__(
-        self,
-        size: _Optional[int] = ...,
-        sha256: _Optional[str] = ...,
-        mode: _Optional[int] = ...,
-        mtime: _Optional[float] = ...,
-    ) -> None: ...
+    total: int
+    eof: bool
+    changed: bool
+    def __init__(self, size: _Optional[int] = ..., sha256: _Optional[str] = ..., mode: _Optional[int] = ..., mtime: _Optional[float] = ..., total: _Optional[int] = ..., eof: _Optional[bool] = ..., changed: _Optional[bool] = ...) -> None: ...
 
 class FileChunk(_message.Message):
     __slots__ = ("data", "end")
@@ -721,7 +520,7 @@ class FileChunk(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., end: _Optional[_Union[FileInfo, _Mapping]] = ...) -> None: ...
 
 class FileEntry(_message.Message):
-    __slots__ = ("name", "path", "kind", "size", "mode", "mtime", "target")
+    __slots__ = ("name", "path", "kind", "size", "mode", "mtime", "target", "name_b64")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -729,6 +528,7 @@ class FileEntry(_message.Message):
     MODE_FIELD_NUMBER: _ClassVar[int]
     MTIME_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    NAME_B64_FIELD_NUMBER: _ClassVar[int]
     name: str
     path: str
     kind: str
@@ -736,16 +536,8 @@ class FileEntry(_message.Message):
     mode: int
     mtime: float
     target: str
-    def __init__(
-        self,
-        name: _Optional[str] = ...,
-        path: _Optional[str] = ...,
-        kind: _Optional[str] = ...,
-        size: _Optional[int] = ...,
-        mode: _Optional[int] = ...,
-        mtime: _Optional[float] = ...,
-        target: _Optional[str] = ...,
-    ) -> None: ...
+    name_b64: str
+    def __init__(self, name: _Optional[str] = ..., path: _Optional[str] = ..., kind: _Optional[str] = ..., size: _Optional[int] = ..., mode: _Optional[int] = ..., mtime: _Optional[float] = ..., target: _Optional[str] = ..., name_b64: _Optional[str] = ...) -> None: ...
 
 class ListFilesReply(_message.Message):
     __slots__ = ("path", "entries", "next")
@@ -755,12 +547,7 @@ class ListFilesReply(_message.Message):
     path: str
     entries: _containers.RepeatedCompositeFieldContainer[FileEntry]
     next: str
-    def __init__(
-        self,
-        path: _Optional[str] = ...,
-        entries: _Optional[_Iterable[_Union[FileEntry, _Mapping]]] = ...,
-        next: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[FileEntry, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
 
 class MakeDirectoryRequest(_message.Message):
     __slots__ = ("owner", "session", "path", "parents")
@@ -772,13 +559,7 @@ class MakeDirectoryRequest(_message.Message):
     session: str
     path: str
     parents: bool
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        path: _Optional[str] = ...,
-        parents: _Optional[bool] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., parents: _Optional[bool] = ...) -> None: ...
 
 class MoveRequest(_message.Message):
     __slots__ = ("owner", "session", "from_path", "to_path")
@@ -790,13 +571,7 @@ class MoveRequest(_message.Message):
     session: str
     from_path: str
     to_path: str
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        from_path: _Optional[str] = ...,
-        to_path: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., from_path: _Optional[str] = ..., to_path: _Optional[str] = ...) -> None: ...
 
 class RemoveRequest(_message.Message):
     __slots__ = ("owner", "session", "path", "recursive")
@@ -808,13 +583,7 @@ class RemoveRequest(_message.Message):
     session: str
     path: str
     recursive: bool
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        path: _Optional[str] = ...,
-        recursive: _Optional[bool] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., recursive: _Optional[bool] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("owner", "session", "path", "recursive")
@@ -826,39 +595,37 @@ class WatchRequest(_message.Message):
     session: str
     path: str
     recursive: bool
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        path: _Optional[str] = ...,
-        recursive: _Optional[bool] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., recursive: _Optional[bool] = ...) -> None: ...
 
 class WatchEvent(_message.Message):
-    __slots__ = ("event", "path")
+    __slots__ = ("event", "path", "from_path", "kind", "path_b64")
     EVENT_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
+    FROM_PATH_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PATH_B64_FIELD_NUMBER: _ClassVar[int]
     event: str
     path: str
-    def __init__(self, event: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+    from_path: str
+    kind: str
+    path_b64: str
+    def __init__(self, event: _Optional[str] = ..., path: _Optional[str] = ..., from_path: _Optional[str] = ..., kind: _Optional[str] = ..., path_b64: _Optional[str] = ...) -> None: ...
 
 class Change(_message.Message):
-    __slots__ = ("path", "kind", "type", "size")
+    __slots__ = ("path", "kind", "type", "size", "metadata", "path_b64")
     PATH_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    PATH_B64_FIELD_NUMBER: _ClassVar[int]
     path: str
     kind: str
     type: str
     size: int
-    def __init__(
-        self,
-        path: _Optional[str] = ...,
-        kind: _Optional[str] = ...,
-        type: _Optional[str] = ...,
-        size: _Optional[int] = ...,
-    ) -> None: ...
+    metadata: bool
+    path_b64: str
+    def __init__(self, path: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., size: _Optional[int] = ..., metadata: _Optional[bool] = ..., path_b64: _Optional[str] = ...) -> None: ...
 
 class DiffReply(_message.Message):
     __slots__ = ("changes", "next")
@@ -866,9 +633,7 @@ class DiffReply(_message.Message):
     NEXT_FIELD_NUMBER: _ClassVar[int]
     changes: _containers.RepeatedCompositeFieldContainer[Change]
     next: str
-    def __init__(
-        self, changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., next: _Optional[str] = ...
-    ) -> None: ...
+    def __init__(self, changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
 
 class SnapshotRequest(_message.Message):
     __slots__ = ("owner", "session", "name")
@@ -878,9 +643,7 @@ class SnapshotRequest(_message.Message):
     owner: str
     session: str
     name: str
-    def __init__(
-        self, owner: _Optional[str] = ..., session: _Optional[str] = ..., name: _Optional[str] = ...
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class SnapshotInfo(_message.Message):
     __slots__ = ("name", "size", "created_at", "detail")
@@ -892,13 +655,7 @@ class SnapshotInfo(_message.Message):
     size: int
     created_at: str
     detail: _struct_pb2.Struct
-    def __init__(
-        self,
-        name: _Optional[str] = ...,
-        size: _Optional[int] = ...,
-        created_at: _Optional[str] = ...,
-        detail: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., size: _Optional[int] = ..., created_at: _Optional[str] = ..., detail: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class SnapshotsRequest(_message.Message):
     __slots__ = ("owner", "session")
@@ -923,7 +680,6 @@ class ForkRequest(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
@@ -934,14 +690,7 @@ class ForkRequest(_message.Message):
     snapshot: str
     to_session: str
     labels: _containers.ScalarMap[str, str]
-    def __init__(
-        self,
-        owner: _Optional[str] = ...,
-        session: _Optional[str] = ...,
-        snapshot: _Optional[str] = ...,
-        to_session: _Optional[str] = ...,
-        labels: _Optional[_Mapping[str, str]] = ...,
-    ) -> None: ...
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., snapshot: _Optional[str] = ..., to_session: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class UsageReply(_message.Message):
     __slots__ = ("cpu_ms", "memory", "memory_peak", "tasks", "detail")
@@ -955,14 +704,7 @@ class UsageReply(_message.Message):
     memory_peak: int
     tasks: int
     detail: _struct_pb2.Struct
-    def __init__(
-        self,
-        cpu_ms: _Optional[float] = ...,
-        memory: _Optional[int] = ...,
-        memory_peak: _Optional[int] = ...,
-        tasks: _Optional[int] = ...,
-        detail: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, cpu_ms: _Optional[float] = ..., memory: _Optional[int] = ..., memory_peak: _Optional[int] = ..., tasks: _Optional[int] = ..., detail: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class StatsRequest(_message.Message):
     __slots__ = ()
