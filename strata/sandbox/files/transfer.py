@@ -56,7 +56,7 @@ def put(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     doing = f"put {places.shown(place)}"
     if place.endswith(b"/"):
         raise InvalidArgument(f"cannot {doing}: the path must end in the file's name", param="path")
-    _check_descriptor(fds, os.O_WRONLY)
+    check_descriptor(fds, os.O_WRONLY)
     with telling(doing, _PUTTING), _target(place) as (directory, name):
         before = _replaced(directory, name, doing)
         _check_room(directory, arguments.get("size"))
@@ -195,7 +195,7 @@ def get(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """
     place = places.path(arguments)
     offset = arguments.get("offset") or 0
-    _check_descriptor(fds, os.O_RDONLY)
+    check_descriptor(fds, os.O_RDONLY)
     with telling(f"get {places.shown(place)}"):
         fd = places.open_file(place)
         try:
@@ -226,17 +226,17 @@ def _pour(source: int, target: int, most: int, syncing: bool = False) -> Poured:
     digest = hashlib.sha256()
     view = memoryview(bytearray(CHUNK))
     size = 0
-    _widen(source)
-    _widen(target)
+    widen(source)
+    widen(target)
     while size < most and (count := _read(source, view[: min(CHUNK, most - size)])):
         digest.update(view[:count])
-        if not _write(target, view[:count]):
+        if not write(target, view[:count]):
             return Poured(size, "", gone=True)
         size += count
     return Poured(size, digest.hexdigest())
 
 
-def _check_descriptor(fds: list[int], useless: int) -> None:
+def check_descriptor(fds: list[int], useless: int) -> None:
     """Raises InvalidArgument unless there is one descriptor that goes the right way and is no directory."""
     flags = fcntl.fcntl(fds[0], fcntl.F_GETFL) if len(fds) == 1 else os.O_PATH
     if flags & os.O_PATH or flags & os.O_ACCMODE == useless or stat.S_ISDIR(os.fstat(fds[0]).st_mode):
@@ -244,7 +244,7 @@ def _check_descriptor(fds: list[int], useless: int) -> None:
         raise InvalidArgument(f"cannot copy: give one descriptor that can be {way}")
 
 
-def _widen(fd: int) -> None:
+def widen(fd: int) -> None:
     """A pipe of a megabyte: fewer turns between the two ends."""
     if stat.S_ISFIFO(os.fstat(fd).st_mode):
         with contextlib.suppress(OSError):  # more than its user may have in pipes (pipe(7)): it goes as it is
@@ -259,7 +259,7 @@ def _read(fd: int, view: memoryview) -> int:
             _wait(fd, select.POLLIN)
 
 
-def _write(fd: int, view: memoryview) -> bool:
+def write(fd: int, view: memoryview) -> bool:
     """All of it; False when nobody reads any more."""
     while view:
         try:
