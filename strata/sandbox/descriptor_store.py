@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 MOST = 16_384
 """Descriptors in all; FileDescriptorStoreMax= of the sandbox room's manifest must allow as many."""
 
+MOST_BYTES = 512 * 1_048_576
+"""Of memory in what is kept: rings of output are this process's memory, whoever filled them."""
+
 _RETRY_SECONDS = 0.1
 
 
@@ -42,7 +45,7 @@ class DescriptorStore:
 
     def __init__(self, taken: Mapping[str, int] | None = None, most: int = MOST) -> None:
         self.taken = dict(taken or {})
-        self._names = set(self.taken)
+        self._names = {full: os.fstat(fd).st_size for full, fd in self.taken.items()}  # name → bytes it may take
         self._most = most
         self._waiting: collections.deque[tuple[tuple[str, ...], int | None]] = collections.deque()
         self._socket = notify.connected()
@@ -68,8 +71,14 @@ class DescriptorStore:
             os.close(fd)
         self.remove(*left)
 
-    def check_room(self, more: int) -> None:
-        """Raises ResourceExhausted when `more` descriptors would be too many."""
+    def check_room(self, more: int, size: int = 0) -> None:
+        """Raises ResourceExhausted when `more` descriptors, or `size` bytes in them, would be too many."""
+        held = sum(self._names.values())
+        if held + size > MOST_BYTES:
+            raise ResourceExhausted(
+                f"cannot start more: output of runs and terminals may take {held} of {MOST_BYTES} bytes; "
+                "end some, or close sessions with runs that have ended"
+            )
         if len(self._names) + more > self._most:
             raise ResourceExhausted(
                 f"cannot start more: {len(self._names)} of {self._most} descriptors are kept for runs and terminals; "
@@ -78,18 +87,23 @@ class DescriptorStore:
 
     def push(self, descriptors: Mapping[str, int]) -> None:
         """Have these kept, all or none; they stay the caller's as well. Raises ResourceExhausted."""
-        self.check_room(len(descriptors))
+        self.check_room(len(descriptors), sum(os.fstat(fd).st_size for fd in descriptors.values()))
         for full, fd in descriptors.items():
             assert full not in self._names, full
-            self._names.add(full)
+            self._names[full] = os.fstat(fd).st_size
             # Without FDPOLL=0 systemd drops a pipe or terminal as soon as its other end hangs up, with what is in it.
             self._tell(("FDSTORE=1", f"FDNAME={full}", "FDPOLL=0"), fd)
+
+    def weigh(self, full: str, size: int) -> None:
+        """What is kept under that name takes `size` bytes and will take no more."""
+        if full in self._names:
+            self._names[full] = size
 
     def remove(self, *names: str) -> None:
         """Have these kept no more; those that are not are passed over."""
         for full in names:
             if full in self._names:
-                self._names.remove(full)
+                del self._names[full]
                 self._tell(("FDSTOREREMOVE=1", f"FDNAME={full}"), None)
 
     def close(self) -> None:

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from strata.sandbox import handlers_session, handlers_terminal
+from strata.sandbox import handlers_run, handlers_session, handlers_terminal
 from strata.sandbox.room import Room
 
 METHODS = (
     *handlers_session.METHODS,
+    *handlers_run.METHODS,
     *handlers_terminal.METHODS,
 )
-PARTS = (handlers_terminal.terminals_of,)
+PARTS = (handlers_run.runs_of, handlers_terminal.terminals_of)
 
 
 def adopt(room: Room) -> None:

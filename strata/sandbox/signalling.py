@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""Signals to the processes of a cgroup, and to none that merely has a number one of them had before."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+from strata.errors import InvalidArgument
+from strata.sandbox.cgroup import Group
+
+
+def number(given: str) -> int:
+    """`TERM`, `SIGTERM` or `15`. Raises InvalidArgument."""
+    name = given.upper().removeprefix("SIG")
+    try:
+        found = int(name) if name.isdecimal() else signal.Signals[f"SIG{name}"].value
+    except KeyError:
+        found = 0
+    if found not in signal.valid_signals():
+        raise InvalidArgument(
+            f"cannot send {given[:40]!r}: it is no signal; TERM, INT, KILL or a number are", param="signal"
+        )
+    return found
+
+
+def name(found: int) -> str:
+    """`SIGTERM`; `SIG37` for one without a name."""
+    try:
+        return signal.Signals(found).name
+    except ValueError:
+        return f"SIG{found}"
+
+
+def send(group: Group, found: int, pids: list[int] | None = None) -> int:
+    """Send a signal to these processes of the group, or to all in it; to how many."""
+    wanted = group.pids() if pids is None else pids
+    return sum(_send(group, pid, found) for pid in wanted)
+
+
+def _send(group: Group, pid: int, found: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            if pid in group.pids():  # looked at with the process in hand: now the number is its own
+                signal.pidfd_send_signal(pidfd, found)
+                return True
+        finally:
+            os.close(pidfd)
+    return False
+
+
+def parent(pid: int) -> int:
+    """The process that made it; 0 when it is gone (field 4 of /proc/PID/stat, proc(5))."""
+    return _stat(pid, 1)
+
+
+def process_group(pid: int) -> int:
+    """Its process group; 0 when it is gone (field 5)."""
+    return _stat(pid, 2)
+
+
+def _stat(pid: int, field: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[field])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
