@@ -27,6 +27,7 @@ group = Group("token", help="Issue, inspect, attenuate and revoke capability tok
 _LIMITS = (
     click.option("--path-prefix", metavar="DIR", help="Only beneath this directory."),
     click.option("--rate-limit", metavar="N", help="At most this often, for example 50rps."),
+    click.option("--owner", metavar="ID", help="Only sandbox sessions of this owner; * for everybody's."),
     click.option("--ttl", type=options.span, metavar="SPAN", help="Lifetime: 90s, 15m, 1h, 7d."),
     click.option("--quiet", "-q", is_flag=True, help="Print the token alone: TOKEN=$(strata-ctl token issue -q …)."),
     options.as_json,
@@ -115,6 +116,7 @@ def asked(
     path_prefix: str | None,
     rate_limit: str | None,
     ttl: float | None,
+    owner: str | None = None,
 ) -> dict[str, Any]:
     """The parameters of a request for a token; what was not asked for is left out. Raises InvalidArgument."""
     if ttl is not None and ttl < 1:
@@ -124,6 +126,7 @@ def asked(
         "rights": _listed(rights),
         "path_prefix": path_prefix,
         "rate_limit": rate_limit,
+        "owner": owner,
         "ttl_seconds": None if ttl is None else int(ttl),
     }
     return {name: value for name, value in params.items() if value}

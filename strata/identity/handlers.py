@@ -19,7 +19,7 @@ from strata.identity.revocations import Revocations
 from strata.identity.verifiers import Verifiers
 from strata.policy import ratelimit
 from strata.policy.authorize import authorize
-from strata.policy.capability import LONGEST_ID, Claims, Constraints, clean_prefix, wire
+from strata.policy.capability import LONGEST_ID, Claims, Constraints, clean_prefix, owner_name, wire
 from strata.policy.gate import Gate
 from strata.policy.narrow import Wanted, delegate, narrow
 from strata.policy.trust import Trust
@@ -53,11 +53,12 @@ def issue(room: Room, call: Call, params: p.IssueParams) -> dict[str, Any]:
     if call.claims is None:
         exp = now + (room.issuer.default_ttl if ttl is None else ttl)
         limits = Constraints(prefix, params.rate_limit.strip(" "))
-        grant = issuer.grant(params.service, actions, rights, limits, exp)
+        grant = issuer.grant(params.service, actions, rights, limits, exp, owner_name(params.owner))
     else:
         held: Claims = call.claims
         exp = min(now + room.issuer.default_ttl, held.exp) if ttl is None else now + ttl
-        grant = delegate(held, params.service, Wanted(actions, rights, prefix, params.rate_limit.strip(" "), exp))
+        wanted = Wanted(actions, rights, prefix, params.rate_limit.strip(" "), exp, owner_name(params.owner))
+        grant = delegate(held, params.service, wanted)
     return _answer(call, "cap.issued", room.issuer.mint(grant, version, now))
 
 
@@ -71,6 +72,7 @@ def attenuate(room: Room, call: Call, params: p.AttenuateParams) -> dict[str, An
         params.path_prefix,
         params.rate_limit.strip(" "),
         None if ttl is None else now + ttl,
+        owner_name(params.owner),
     )
     version = issuer.version(params.format) if params.format else params.token[: len("v2.public")]
     return _answer(call, "cap.attenuated", room.issuer.mint(narrow(parent, wanted), version, now))

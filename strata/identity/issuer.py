@@ -95,11 +95,13 @@ def names(noun: str, given: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def grant(service: str, actions: tuple[str, ...], rights: tuple[str, ...], limits: Constraints, exp: int) -> Grant:
+def grant(
+    service: str, actions: tuple[str, ...], rights: tuple[str, ...], limits: Constraints, exp: int, owner: str
+) -> Grant:
     """What an operator asks for. Raises InvalidArgument."""
     if not actions and not rights:
         raise InvalidArgument("actions or rights required")
-    return Grant(service, actions, rights, limits, exp)
+    return Grant(service, actions, rights, limits, exp, owner=owner)
 
 
 def may_revoke(holder: Claims, cap_id: str, of: Claims | None) -> bool:

@@ -17,6 +17,7 @@ class IssueParams(msgspec.Struct, frozen=True):
     rights: Annotated[Any, Meta(description="list of full method names, e.g. fs.open")] = None
     path_prefix: Annotated[str, Meta(description="absolute directory that paths must lie in")] = ""
     rate_limit: Annotated[str, Meta(description="calls per second, e.g. 50rps")] = ""
+    owner: Annotated[str, Meta(description="whose sandbox sessions it is for; * is everybody's")] = ""
     ttl_seconds: Annotated[Any, Meta(description="seconds until it expires; absent, 0 or less: the default")] = None
     format: Annotated[str, Meta(description="v2.public (default) or v4.public")] = ""
 
@@ -29,6 +30,7 @@ class AttenuateParams(msgspec.Struct, frozen=True):
     rights: Annotated[Any, Meta(description="subset of its rights")] = None
     path_prefix: Annotated[str, Meta(description="directory beneath its path_prefix")] = ""
     rate_limit: Annotated[str, Meta(description="at most its rate_limit")] = ""
+    owner: Annotated[str, Meta(description="one owner, where the parent is for everybody's sessions")] = ""
     ttl_seconds: Annotated[Any, Meta(description="seconds until it expires, not after the parent")] = None
     format: Annotated[str, Meta(description="v2.public or v4.public; default as the parent")] = ""
 

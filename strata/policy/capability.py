@@ -24,9 +24,13 @@ SUBJECT = "capability"
 AUDIENCE = "strata"
 MOST_PARENTS = 16
 LONGEST_ID = 128
+EVERYBODY = "*"
+"""An owner that stands for all."""
+
 LONGEST_PATH = 4096  # PATH_MAX, limits.h
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _SECONDS = "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}"  # strftime does not pad years before 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -194,6 +198,17 @@ def clean_prefix(text: str) -> str:
             param="path_prefix",
         )
     return posixpath.normpath("/" + text.lstrip("/"))  # normpath keeps a leading `//`
+
+
+def owner_name(text: str) -> str:
+    """Whose sessions a capability is for: an owner's id, EVERYBODY, or "" for nobody's. Raises InvalidArgument."""
+    if text and text != EVERYBODY and not _OWNER.fullmatch(text):
+        raise InvalidArgument(
+            f"cannot use owner {text[:80]!r}: it must be 1 to 64 of A-Z a-z 0-9 . _ - "
+            f"and start with a letter or digit, or be {EVERYBODY} for all owners",
+            param="owner",
+        )
+    return text
 
 
 def beneath(path: str, prefix: str) -> bool:

@@ -13,7 +13,7 @@ import math
 import msgspec
 
 from strata.errors import InvalidArgument, PermissionDenied
-from strata.policy.capability import MOST_PARENTS, Claims, Constraints, beneath, clean_prefix
+from strata.policy.capability import EVERYBODY, MOST_PARENTS, Claims, Constraints, beneath, clean_prefix
 from strata.policy.ratelimit import parse
 
 
@@ -40,6 +40,7 @@ class Wanted(msgspec.Struct, frozen=True):
     path_prefix: str = ""
     rate_limit: str = ""
     exp: int | None = None
+    owner: str = ""
 
 
 def narrow(parent: Claims, wanted: Wanted) -> Grant:
@@ -71,7 +72,9 @@ def _bound(parent: Claims, service: str, actions: tuple[str, ...], rights: tuple
     if exp > parent.exp:
         raise PermissionDenied("cannot attenuate: ttl_seconds would outlive the parent")
     constraints = _constraints(parent, wanted)
-    return Grant(service, actions, rights, constraints, exp, (*parent.parents, parent.jti), parent.owner)
+    return Grant(
+        service, actions, rights, constraints, exp, (*parent.parents, parent.jti), _owner(parent.owner, wanted.owner)
+    )
 
 
 def _constraints(parent: Claims, wanted: Wanted) -> Constraints:
@@ -92,6 +95,15 @@ def _prefix(held: str, wanted: str) -> str:
     if not held or not beneath(prefix, clean_prefix(held)):
         raise PermissionDenied(f"cannot attenuate: path_prefix {prefix} is outside the parent's {held or '(none)'}")
     return prefix
+
+
+def _owner(held: str, wanted: str) -> str:
+    if not wanted or wanted == held:
+        return held
+    # A capability without an owner reaches nobody's sessions, so that any owner would widen it.
+    if held != EVERYBODY:
+        raise PermissionDenied(f"cannot attenuate: the parent is for sessions of {held or 'nobody'}, not of {wanted}")
+    return wanted
 
 
 def _rate(held: Constraints, wanted: str) -> str:

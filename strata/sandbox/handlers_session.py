@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from strata.errors import Conflict, InvalidArgument, Unavailable
+from strata.policy.capability import EVERYBODY
 from strata.sandbox import usage
 from strata.sandbox.cgroup import Group
 from strata.sandbox.params_session import Addressed, CreateParams, ExtendParams, ListParams
-from strata.sandbox.permission import EVERYBODY
 from strata.sandbox.room import Room
 from strata.sandbox.session import Session, State
 from strata.sandbox.shown import description, summary

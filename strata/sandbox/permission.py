@@ -8,14 +8,13 @@ owner it names; `*` is for all. Operators (root, Strata's own user, the configur
 from __future__ import annotations
 
 from strata.errors import PermissionDenied, Unauthenticated
-from strata.policy.capability import Claims
+from strata.policy.capability import EVERYBODY, Claims
 from strata.policy.gate import Gate
 from strata.policy.ratelimit import Buckets
 from strata.sockets.method import Call
 from strata.types import Access
 
 SERVICE = "sandbox"
-EVERYBODY = "*"
 
 # Method → the action that stands for its group.
 GROUPS = {

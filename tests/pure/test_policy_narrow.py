@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +47,8 @@ def test_a_narrower_prefix_remembers_where_it_began() -> None:
     [
         (Wanted(actions=("write",)), 'action "write" is not the parent\'s'),
         (Wanted(rights=("fs.open",)), 'right "fs.open" is not the parent\'s'),
+        (Wanted(owner="bob"), "the parent is for sessions of alice, not of bob"),
+        (Wanted(owner="*"), "the parent is for sessions of alice, not of *"),
         (Wanted(path_prefix="/srv"), "path_prefix /srv is outside the parent's /srv/data"),
         (Wanted(path_prefix="/srv/database"), "path_prefix /srv/database is outside the parent's /srv/data"),
         (Wanted(rate_limit="11rps"), "rate_limit 11rps is above the parent's 10rps"),
@@ -64,6 +67,17 @@ def test_a_wider_child_is_refused_and_told_why(wanted: Wanted, message: str) -> 
 def test_what_cannot_be_read_is_an_invalid_argument(wanted: Wanted) -> None:
     with pytest.raises(InvalidArgument):
         narrow(PARENT, wanted)
+
+
+def test_a_capability_for_everybody_can_be_narrowed_to_one_owner() -> None:
+    everybody = msgspec.structs.replace(PARENT, owner="*")
+    assert narrow(everybody, Wanted(owner="bob")).owner == "bob"
+    assert narrow(everybody, Wanted()).owner == "*"
+
+
+def test_a_capability_for_nobody_stays_so() -> None:
+    with pytest.raises(PermissionDenied, match="sessions of nobody"):
+        narrow(msgspec.structs.replace(PARENT, owner=""), Wanted(owner="bob"))
 
 
 def test_a_parent_without_a_prefix_has_no_path_to_hand_on() -> None:
