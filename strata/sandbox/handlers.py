@@ -9,6 +9,7 @@ from strata.sandbox.room import Room
 METHODS = (
     *handlers_session.METHODS,
     *handlers_run.METHODS,
+    *handlers_run.METHODS,
     *handlers_terminal.METHODS,
 )
 PARTS = (handlers_run.runs_of, handlers_terminal.terminals_of)
