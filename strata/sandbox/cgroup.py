@@ -190,11 +190,11 @@ class Emptiness:
     """Tells when groups are empty."""
 
     def __init__(self) -> None:
-        self._inotify = Inotify()
+        self.inotify = Inotify()
 
     def close(self) -> None:
         """Tell nothing any more."""
-        self._inotify.close()
+        self.inotify.close()
 
     async def wait(self, group: Group, timeout: float) -> bool:
         """Until no process is in the group or below; False after `timeout` seconds."""
@@ -207,7 +207,7 @@ class Emptiness:
     async def _until(self, group: Group, holds: Callable[[], bool], timeout: float) -> bool:
         changed = asyncio.Event()
         try:
-            number = self._inotify.watch(str(group.tree / "cgroup.events"), changed.set)
+            number = self.inotify.watch(str(group.tree / "cgroup.events"), changed.set)
         except FileNotFoundError:
             return holds()
         try:
@@ -218,7 +218,7 @@ class Emptiness:
         except TimeoutError:
             return holds()
         finally:
-            self._inotify.forget(number)
+            self.inotify.forget(number)
         return True
 
 

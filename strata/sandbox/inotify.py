@@ -13,6 +13,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _EVENT = struct.Struct("iIII")
 MODIFY = 0x2
 _IGNORED = 0x8000
+_READ_BYTES = 65_536
 
 
 class Inotify:
@@ -22,7 +23,7 @@ class Inotify:
         self._fd = _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "watch files")
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, self._read)
+        self._loop.add_reader(self._fd, self.read)
 
     def close(self) -> None:
         """Watch nothing any more."""
@@ -40,21 +41,23 @@ class Inotify:
         if self._callbacks.pop(number, None):
             _libc.inotify_rm_watch(self._fd, number)
 
-    def _read(self) -> None:
-        try:
-            data = os.read(self._fd, 65_536)
-        except BlockingIOError:
-            return
-        position, changed = 0, {}
-        while position < len(data):
-            number, mask, _, length = _EVENT.unpack_from(data, position)
-            position += _EVENT.size + length
-            if mask & _IGNORED:
-                self._callbacks.pop(number, None)
-            elif number in self._callbacks:
-                changed[number] = self._callbacks[number]
-        for callback in changed.values():
-            callback()
+    def read(self) -> None:
+        """Call back now for all that has changed, in the order it did; the loop does so by itself a little later."""
+        while True:
+            try:
+                data = os.read(self._fd, _READ_BYTES)
+            except BlockingIOError:
+                return
+            position = 0
+            while position < len(data):
+                number, mask, _, length = _EVENT.unpack_from(data, position)
+                position += _EVENT.size + length
+                if mask & _IGNORED:
+                    self._callbacks.pop(number, None)
+                elif callback := self._callbacks.get(number):
+                    callback()
+            if len(data) < _READ_BYTES // 2:
+                return
 
 
 def _checked(answer: int, what: str) -> int:
