@@ -133,7 +133,7 @@ class Put(At, kw_only=True):
     sha256: Annotated[str | None, Meta(description="Refuse the file when its sum is another")] = None
 
 
-class Entries(At, kw_only=True):
+class Listing(At, kw_only=True):
     after: Annotated[str | None, Meta(description="The `next` of the answer before")] = None
 
 

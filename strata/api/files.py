@@ -207,7 +207,7 @@ ROUTES = (
         forward,
         "List a directory",
         "sandbox.files",
-        query=bodies.Entries,
+        query=bodies.Listing,
         result=results.Entries,
     ),
     Route("GET", _SESSION + "/stat", forward, "What is at a path", "sandbox.stat", query=bodies.At),

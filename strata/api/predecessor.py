@@ -21,7 +21,7 @@ OWNER_HEADER, SESSION_HEADER = b"x-owner-id", b"x-session-id"
 T = TypeVar("T")
 
 
-class Create(msgspec.Struct):
+class OldCreate(msgspec.Struct):
     """Body of POST /api/sessions; the owner may be spelt in four ways, as the predecessor's pages did."""
 
     owner_id: str = ""
@@ -33,7 +33,7 @@ class Create(msgspec.Struct):
     sid: str = ""
 
 
-class Exec(msgspec.Struct):
+class OldExec(msgspec.Struct):
     """Body of POST …/exec."""
 
     command: str = ""
@@ -69,7 +69,7 @@ async def _body(request: Request, kind: type[T]) -> T:
 async def create(request: Request) -> Reply:
     """A session; the one that is there when there is one."""
     token = request.token
-    body = await _body(request, Create)
+    body = await _body(request, OldCreate)
     ids = identity(
         request, (body.owner_id, body.owner, body.user_id, body.uid), (body.session_id, body.session, body.sid)
     )
@@ -87,7 +87,7 @@ async def close(request: Request) -> Reply:
 async def execute(request: Request) -> Reply:
     """A command for the session's shell; `truncated` is there only when it is true."""
     token = request.token
-    body = await _body(request, Exec)
+    body = await _body(request, OldExec)
     params: dict[str, Any] = identity(request)
     if not body.command:
         raise InvalidArgument("command is required")
@@ -110,7 +110,7 @@ async def stats(request: Request) -> Reply:
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 ROUTES = (
-    Route("POST", "/api/sessions", create, "Open a session", "sandbox.create", result=results.Session),
+    Route("POST", "/api/sessions", create, "Open a session", "sandbox.create", body=OldCreate, result=results.Session),
     Route(
         "DELETE", "/api/sessions/{owner}/{session}", close, "Close a session", "sandbox.close", result=results.Closed
     ),
@@ -120,6 +120,7 @@ ROUTES = (
         execute,
         "Run a command in the session's shell",
         "sandbox.exec",
+        body=OldExec,
         result=results.ExecResult,
     ),
     Route(
@@ -128,6 +129,7 @@ ROUTES = (
         execute,
         "The same; owner and session stand in X-Owner-Id and X-Session-Id",
         "sandbox.exec",
+        body=OldExec,
         result=results.ExecResult,
     ),
     Route("GET", "/api/stats", stats, "How many sessions there are", "sandbox.stats", result=results.Stats),

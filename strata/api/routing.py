@@ -18,6 +18,9 @@ from strata.errors import InvalidArgument
 WEBSOCKET = "WEBSOCKET"
 """The verb of a route that a client upgrades."""
 
+_ANY, _END = "{}", "/"
+_KEYS = (_ANY, _END)  # of the tree; a segment that reads like one is a value like any other
+
 Handler = Callable[[Any], Awaitable[Any]]
 
 
@@ -54,8 +57,8 @@ class Router:
         for route in routes:
             node = self._root
             for segment in route.path.split("/")[1:]:
-                node = node.setdefault("{}" if segment.startswith("{") else segment, {})
-            node.setdefault("/", {})[route.verb] = route
+                node = node.setdefault(_ANY if segment.startswith("{") else segment, {})
+            node.setdefault(_END, {})[route.verb] = route
 
     def find(self, verb: str, raw_path: bytes) -> Found | None:
         """None for a path that no route has. Raises InvalidArgument for one that is not UTF-8."""
@@ -71,12 +74,12 @@ class Router:
 
     def _walk(self, node: dict[str, Any], segments: list[str], at: int) -> tuple[bool, dict[str, Any]]:
         if at == len(segments):
-            return "/" in node, node.get("/", {})
+            return _END in node, node.get(_END, {})
         segment = segments[at]
-        for key in (segment, "{}"):
-            # A segment that reads like a key of this tree is a value like any other.
-            if key in node and not (key == segment and segment in ("{}", "/")):
-                found, leaf = self._walk(node[key], segments, at + 1)
+        fixed = node.get(segment) if segment not in _KEYS else None
+        for child in (fixed, node.get(_ANY)):
+            if child is not None:
+                found, leaf = self._walk(child, segments, at + 1)
                 if found:
                     return found, leaf
         return False, {}

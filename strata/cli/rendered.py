@@ -21,8 +21,13 @@ def context_here(paths: Paths) -> Context:
     manager = modes.current(paths)
     mode = manager.mode if manager else modes.choose(modes.facts()).mode
     version = manager.embedded.version if manager and manager.embedded else 0
+    settings = config.load(paths)
     return contexts.context(
-        mode, version or modes.version_number(modes.systemd_version()), paths, config.load(paths).node_id
+        mode,
+        version or modes.version_number(modes.systemd_version()),
+        paths,
+        settings.node_id,
+        settings.api.address,
     )
 
 

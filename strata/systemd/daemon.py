@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import signal
@@ -13,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 import uvloop
 
@@ -21,16 +23,30 @@ from strata.config import Settings
 from strata.errors import StrataError
 from strata.paths import Paths
 from strata.sockets import listen
-from strata.sockets.server import Server
 from strata.systemd import journal, notify
 
 logger = logging.getLogger(__name__)
 STORE_NAME = "control"
-Compose = Callable[[Paths, Settings], contextlib.AbstractAsyncContextManager[Server]]
+
+
+class Served(Protocol):
+    """What a room is served by: `sockets.server.Server`, or the door's own."""
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept on `sock` (already bound and listening) until `close`."""
+
+    async def close(self) -> None:
+        """Take no more calls, let running ones end for a while, then drop every connection."""
+
+
+Compose = Callable[[Paths, Settings], contextlib.AbstractAsyncContextManager[Served]]
 """Builds the room and yields its server; leaving the context closes what the room owns."""
 
+Bind = Callable[[Settings], socket.socket]
+"""Makes the socket of a process that systemd passed none: a door's, which is no unix socket."""
 
-def run(compose: Compose, name: str, *, keep_socket: bool = False) -> int:
+
+def run(compose: Compose, name: str, *, keep_socket: bool = False, bind: Bind | None = None) -> int:
     """Serve the room until SIGTERM or SIGINT; the process's exit code. A start-up that cannot be is one sentence.
 
     `keep_socket` is for a room without a socket unit: its socket outlives a crash in systemd's descriptor store.
@@ -39,7 +55,8 @@ def run(compose: Compose, name: str, *, keep_socket: bool = False) -> int:
         paths = Paths.from_env()
         settings = config.load(paths)
         log.setup(settings.log_level)
-        sockets = _kept(paths.socket(name)) if keep_socket else _passed(paths.socket(name))
+        own = functools.partial(bind, settings) if bind else functools.partial(_file, paths.socket(name))
+        sockets = _kept(paths.socket(name)) if keep_socket else _passed(own)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(compose, name, paths, settings, sockets))
     except StrataError as error:
@@ -70,15 +87,21 @@ async def _serve(
 
 
 @contextlib.contextmanager
-def _passed(path: Path) -> Iterator[list[socket.socket]]:
-    """What the socket unit passed; else, run by hand, a socket of our own, whose file is removed at the end."""
+def _passed(own: Callable[[], AbstractContextManager[socket.socket]]) -> Iterator[list[socket.socket]]:
+    """What the socket unit passed; else, run by hand, a socket of our own."""
     passed = list(listen.inherited().values())
     if passed:
         yield passed
         return
+    with own() as sock:
+        yield [sock]
+
+
+@contextlib.contextmanager
+def _file(path: Path) -> Iterator[socket.socket]:
     own = listen.bound(path)
     try:
-        yield [own]
+        yield own
     finally:
         path.unlink(missing_ok=True)
 

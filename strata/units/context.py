@@ -28,6 +28,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     code_paths: tuple[str, ...]
     code: Access
     node_id: str = "local-0"
+    api_address: str = "127.0.0.1:2280"
 
     @property
     def private(self) -> bool:
@@ -42,10 +43,20 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             "state_dir": self.state_dir,
             "config_dir": self.config_dir,
             "node_id": self.node_id,
+            "api_address": _stream(self.api_address),
         }
 
 
-def context(mode: Mode, systemd_version: int, paths: Paths, node_id: str = "local-0") -> Context:
+def _stream(address: str) -> str:
+    """HOST:PORT as ListenStream= has it (systemd.socket(5)): names are not resolved, no host is every address."""
+    host, _, port = address.rpartition(":")
+    numeric = {"localhost": "127.0.0.1", "": "[::]"}.get(host, host)
+    return f"{numeric}:{port}"
+
+
+def context(
+    mode: Mode, systemd_version: int, paths: Paths, node_id: str = "local-0", api_address: str = "127.0.0.1:2280"
+) -> Context:
     """The context of this very process: its interpreter, its code, the machine's permissions."""
     code_paths = own_code()
     runtime, config = str(paths.runtime_dir), str(paths.config_dir)
@@ -60,6 +71,7 @@ def context(mode: Mode, systemd_version: int, paths: Paths, node_id: str = "loca
         code_paths=code_paths,
         code=access(seen),
         node_id=node_id,
+        api_address=api_address,
     )
 
 
