@@ -15,7 +15,7 @@ from typing import Any
 
 from strata.sandbox.launcher import kernel
 from strata.sandbox.layers import binding, devices, disk, fuse, overlay, plain, skeleton
-from strata.sandbox.layers.plan import ROOT, STAGE, Plan, Root, read
+from strata.sandbox.layers.plan import LOWER, MARK, ROOT, STAGE, Plan, Root, lowers_of, read
 
 _SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh", "/usr/bin/sh")
 _NIX_SHELLS = ("/run/current-system/sw/bin/bash", "/run/current-system/sw/bin/sh")
@@ -33,7 +33,7 @@ def build(raw: dict[str, Any], userns: int | None) -> Root:
     plan = read(raw)
     warnings: list[str] = []
     os.umask(0o022)
-    _stage()
+    _stage(plan)
     kind = disk.mount(plan, userns, warnings)
     lowers = _lowers(plan, userns)
     if plan.mapped:
@@ -49,33 +49,30 @@ def build(raw: dict[str, Any], userns: int | None) -> Root:
     return Root(ROOT, exchange, *shells, driver, kind, arguments, tuple(warnings), processes)
 
 
-def _stage() -> None:
+def _stage(plan: Plan) -> None:
     # An own /proc, because a user namespace gets to mount one only where a whole one is seen (mount_namespaces(7)):
     # a service with ProtectKernelTunables= and the like sees one with holes.
     with contextlib.suppress(PermissionError):
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     kernel.mount("strata", STAGE, "tmpfs", kernel.MS_NOSUID, "mode=711,size=64k,nr_inodes=128")
     os.mkdir(ROOT)
+    os.mkdir(LOWER)
+    os.symlink(plan.directory, MARK)
 
 
 def _lowers(plan: Plan, userns: int | None) -> list[str]:
     """Mount all lower layers below the stage; their names, the topmost first."""
-    names = [_layer(number, path, userns) for number, path in enumerate(plan.layers)]
+    for number, path in enumerate(plan.layers):
+        os.mkdir(f"{STAGE}/layer{number}")
+        disk.mount_layer(path, f"{STAGE}/layer{number}", userns)
     if plan.base:
         sources = {"base": plan.base, "places": skeleton.bare(plan.stock)}
     else:
-        sources = {"skeleton": skeleton.full(plan.stock, _host_shell(), plan.network)}
+        sources = {"skeleton": skeleton.full(plan.stock, host_shell(), plan.network)}
     for name, source in sources.items():
         os.mkdir(f"{STAGE}/{name}")
         binding.bind(source, f"{STAGE}/{name}", userns)
-    return [*names, *sources]
-
-
-def _layer(number: int, path: str, userns: int | None) -> str:
-    name = f"layer{number}"
-    os.mkdir(f"{STAGE}/{name}")
-    disk.mount_layer(path, f"{STAGE}/{name}", userns)
-    return f"{name}/upper"
+    return lowers_of(plan)
 
 
 def _mount(plan: Plan, lowers: list[str], userns: int | None, warnings: list[str]) -> tuple[str, tuple[int, ...]]:
@@ -146,7 +143,8 @@ def _exchange() -> str:
     return path
 
 
-def _host_shell() -> str:
+def host_shell() -> str:
+    """Root's shell in the skeleton: the best one that the host has."""
     return next((path for path in (*_SHELLS, *_NIX_SHELLS) if os.access(path, os.X_OK)), "/bin/sh")
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import stat
 
-from strata.sandbox.launcher import kernel
 from strata.sandbox.layers import binding, image
 from strata.sandbox.layers.plan import DISK, STAGE, Plan
 
@@ -55,8 +54,3 @@ def mount_layer(path: str, target: str, userns: int | None) -> None:
     image.mount(path, target, read_only=True)
     binding.bind(target, target, userns)
     # The plain mount is below the mapped one now, out of reach.
-
-
-def release() -> None:
-    """Take what was mounted at the stage out of the tree again."""
-    kernel.umount2(STAGE, kernel.MNT_DETACH)

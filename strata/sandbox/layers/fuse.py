@@ -24,19 +24,25 @@ _DIRECTORIES = ("/usr/bin", "/usr/local/bin", "/run/current-system/sw/bin")
 
 
 def program() -> str:
-    """Path of fuse-overlayfs. Raises FileNotFoundError saying what is missing, that or the device."""
-    if not os.path.exists(_DEVICE):
-        raise FileNotFoundError(errno.ENOENT, f"there is no {_DEVICE}; load the kernel module fuse")
+    """Path of fuse-overlayfs. Raises FileNotFoundError saying what to install."""
     for directory in (*os.environ.get("PATH", "").split(":"), *_DIRECTORIES):
         if os.access(path := f"{directory}/fuse-overlayfs", os.X_OK):
             return path
     raise FileNotFoundError(errno.ENOENT, "there is no fuse-overlayfs; install the package of that name")
 
 
+def _device() -> int:
+    try:
+        return os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        mend = "load the kernel module fuse" if error.errno != errno.EACCES else "it is closed to this user"
+        raise FileNotFoundError(errno.ENOENT, f"cannot open {_DEVICE}: {error.strerror}; {mend}") from error
+
+
 def mount(plan: Plan, lowers: Sequence[str], userns: int | None) -> int:
     """Mount an overlay of the layers at the stage on its root. The pid of fuse-overlayfs, which ends with the mount."""
     path = program()
-    device = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    device = _device()
     try:
         flags = kernel.MS_NOSUID | kernel.MS_NODEV
         kernel.mount("fuse-overlayfs", ROOT, "fuse.fuse-overlayfs", flags, f"fd={device},{_MOUNT}")
@@ -45,7 +51,11 @@ def mount(plan: Plan, lowers: Sequence[str], userns: int | None) -> int:
             _serve([path, "-f", "-o", _options(plan, lowers), f"/dev/fd/{device}"], device, userns)
     finally:
         os.close(device)
-    os.stat(ROOT)  # answered by the process: it serves, or its end closes the file system (ENOTCONN)
+    try:
+        os.stat(ROOT)  # answered by the process: it serves, or its end closes the file system
+    except OSError as error:
+        kernel.umount2(ROOT, kernel.MNT_DETACH)
+        raise OSError(error.errno, f"fuse-overlayfs does not serve: {error.strerror}") from error
     return child
 
 

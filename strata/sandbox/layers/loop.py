@@ -71,6 +71,7 @@ def _open_made(number: int, mode: int) -> int:
 def mount(fd: int, target: str, flags: int, options: str) -> None:
     """Mount the ext4 file system on a loop device at `target`; the descriptor is closed."""
     try:
-        kernel.mount(f"/proc/self/fd/{fd}", target, "ext4", flags, options)
+        name = os.readlink(f"/proc/self/fd/{fd}")  # the device, unless it is one of our own nodes
+        kernel.mount(name if os.path.exists(name) else f"/proc/self/fd/{fd}", target, "ext4", flags, options)
     finally:
         os.close(fd)

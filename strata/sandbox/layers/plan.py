@@ -14,6 +14,10 @@ directories that every Linux has, no session, no program and no base lies below 
 """
 ROOT = f"{STAGE}/root"
 DISK = f"{STAGE}/disk"
+LOWER = f"{STAGE}/lower"
+"""Where all lower layers are mounted as one tree when somebody wants to see them so."""
+MARK = f"{STAGE}/session"
+"""A link that says whose stage it is: to the session's directory."""
 HOME = "root"
 """Root's home, below the root of a session; beside it in `upper` lies what else was written."""
 
@@ -50,6 +54,12 @@ class Root(NamedTuple):
     warnings: tuple[str, ...]
     processes: tuple[int, ...] = ()
     inherited: tuple[int, ...] = ()
+
+
+def lowers_of(plan: Plan) -> list[str]:
+    """Where the lower layers lie below the stage, the topmost first."""
+    layers = [f"layer{number}/upper" for number in range(len(plan.layers))]
+    return [*layers, *(("base", "places") if plan.base else ("skeleton",))]
 
 
 def read(raw: dict[str, Any]) -> Plan:

@@ -56,7 +56,7 @@ def bare(stock: str) -> str:
 
 
 def full(stock: str, shell: str, network: str) -> str:
-    """A directory with all that is not the host's /usr. With the `host` network it knows the host's name servers."""
+    """A directory with all that is not of the host's /usr. With the `host` network it knows the host's name servers."""
     names = _read("/etc/resolv.conf") if network == "host" else b""
     layout = [(name, _place("/" + name)) for name in (*MERGED, "nix")]
     sources = [_mark("/etc/" + name) for name in _COPIED]
@@ -98,6 +98,7 @@ def _make_full(path: str, shell: str, names: bytes) -> None:
         os.symlink(target, f"{path}/{name}")
     _make_merged(path)
     for name in _COPIED:
+        os.makedirs(os.path.dirname(f"{path}/etc/{name}"), exist_ok=True)
         _copy(f"/etc/{name}", f"{path}/etc/{name}")
 
 
@@ -106,7 +107,7 @@ def _make_merged(path: str) -> None:
         place = _place("/" + name)
         if place == "directory":
             _directory(f"{path}/{name}", 0o755)
-        elif place:
+        elif place not in ("", "file"):
             os.symlink(place, f"{path}/{name}")
     if _place("/nix") == "directory":
         _directory(f"{path}/nix/store", 0o755)
@@ -126,30 +127,41 @@ def _file(path: str, content: bytes) -> None:
 
 def _copy(source: str, target: str) -> None:
     """Copy what everybody may read; leave out what nobody inside could follow."""
-    real = os.path.realpath(source)
-    try:
-        about = os.stat(real)
-    except OSError:
-        return  # not on this host, or a link to nowhere
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    if real.startswith(_VISIBLE):
+    leads = _place(source)
+    if not leads:
+        return
+    if leads == "directory":
+        _copy_directory(source, target)
+    elif leads == "file":
+        _copy_file(source, target)
+    elif leads.startswith(_VISIBLE) or "/" not in leads:
+        os.symlink(leads, target)  # into what is there inside too, or to a neighbour
+    elif (real := os.path.realpath(source)).startswith(_VISIBLE):
         os.symlink(real, target)
-    elif stat.S_ISDIR(about.st_mode):
-        _directory(target, 0o755)
-        for name in os.listdir(real):
-            _copy(f"{real}/{name}", f"{target}/{name}")
-    elif stat.S_ISREG(about.st_mode) and about.st_mode & stat.S_IROTH and about.st_size <= _LONGEST:
-        _file(target, _read(real))
+    else:
+        _copy(real, target)
+
+
+def _copy_directory(source: str, target: str) -> None:
+    _directory(target, 0o755)
+    for name in os.listdir(source):
+        _copy(f"{source}/{name}", f"{target}/{name}")
+
+
+def _copy_file(source: str, target: str) -> None:
+    about = os.stat(source)
+    if stat.S_ISREG(about.st_mode) and about.st_mode & stat.S_IROTH and about.st_size <= _LONGEST:
+        _file(target, _read(source))
 
 
 def _place(path: str) -> str:
-    """`directory`, where a link leads, or nothing."""
+    """`directory`, `file`, where a link leads, or nothing."""
     try:
         return os.readlink(path)
     except FileNotFoundError:
         return ""
     except OSError:
-        return "directory" if os.path.isdir(path) else ""
+        return "directory" if os.path.isdir(path) else "file"
 
 
 def _mark(path: str) -> tuple[int, ...]:
