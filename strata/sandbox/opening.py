@@ -92,7 +92,7 @@ async def _open(tools: Tools, wanted: Record, directory: Path, first: Forked, ro
                 os.close(outcome.exchange)
         raise
     with contextlib.closing(built):
-        groups = _groups(scope, first.pid)
+        groups = _groups(scope, first.pid, built.report["processes"])
         channel.send(room, {"go": True})
         init = await _ready(built)
     done = msgspec.structs.replace(
@@ -132,9 +132,11 @@ async def _scope(tools: Tools, wanted: Record, pid: int) -> Group:
     return group
 
 
-def _groups(scope: Group, pid: int) -> Groups:
+def _groups(scope: Group, pid: int, beside: list[int]) -> Groups:
+    """`beside`: processes that the first one needs for as long as it lives; nobody else has put them into the scope."""
     groups = Groups(scope, scope.make("payload"), scope.make("keepers"))
-    groups.payload.join(pid)
+    for member in (pid, *beside):
+        groups.payload.join(member)
     delegate(scope)
     return groups
 

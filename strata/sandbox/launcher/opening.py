@@ -40,7 +40,7 @@ def _open(plan: dict[str, Any], room: socket.socket, program: bytes) -> None:
     root = build.build(plan["root"], namespace)
     exchange = os.open(root.exchange, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     pipes = _Pipes(*os.pipe(), *os.pipe())
-    report = {"shell": root.shell, "driver": root.driver, "warnings": list(root.warnings)}
+    report = {"shell": root.shell, "driver": root.driver, "warnings": root.warnings, "processes": root.processes}
     channel.send(room, report, [exchange, pipes.ready_r, pipes.info_r])
     if channel.receive(room) is None:
         return  # the room is gone or has changed its mind
