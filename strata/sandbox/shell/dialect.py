@@ -37,26 +37,26 @@ class Dialect(NamedTuple):
     numbers: Descriptors
     begin: str
     end: str
-    _report: str
-    _source: str
-    _errexit: str
-    _exec: str
+    report_text: str
+    source_word: str
+    errexit_text: str
+    exec_word: str
 
     def first(self, directory: str, number: int) -> str:
         """Settle in, then report as `number`."""
-        return f"{self._source} {directory}/{BEGIN};{self.report(directory, number)}"
+        return f"{self.source_word} {directory}/{BEGIN};{self.report(directory, number)}"
 
     def run(self, directory: str, number: int, source: str, errexit: bool) -> str:
         """Run the command in TEXT with its input from the file `source`, then report as `number`."""
         out, err, report = self.numbers
         hidden = f"{out}>&- {err}>&- {report}>&-"
-        text = f"{self._source} {directory}/{TEXT} <{source} >&{out} 2>&{err} {hidden}"
-        return (self._errexit if errexit else "") + f"{text};{self.report(directory, number)}"
+        text = f"{self.source_word} {directory}/{TEXT} <{source} >&{out} 2>&{err} {hidden}"
+        return (self.errexit_text if errexit else "") + f"{text};{self.report(directory, number)}"
 
     def move(self, directory: str, number: int, out: str, err: str) -> str:
         """Write to other pipes from now on, then report as `number`."""
         to = self.numbers
-        opened = f"{self._exec} {to.out}<>{directory}/{out} {to.err}<>{directory}/{err}"
+        opened = f"{self.exec_word} {to.out}<>{directory}/{out} {to.err}<>{directory}/{err}"
         return f"{opened};{self.report(directory, number)}"
 
     def back(self, directory: str, number: int) -> str:
@@ -65,7 +65,7 @@ class Dialect(NamedTuple):
 
     def report(self, directory: str, number: int) -> str:
         """Say `NUMBER CODE ERREXIT DIRECTORY` and a NUL."""
-        return self._report.format(directory=directory, number=number, to=self.numbers.report) + "\n"
+        return self.report_text.format(directory=directory, number=number, to=self.numbers.report) + "\n"
 
 
 _HIGH, _LOW = Descriptors(250, 251, 252), Descriptors(7, 8, 9)
@@ -97,10 +97,10 @@ BASH = Dialect(
     numbers=_HIGH,
     begin=_BASH_BEGIN,
     end=_BASH_END,
-    _report='\\builtin . {directory}/end "$?" {number}',
-    _source="\\builtin .",
-    _errexit="\\builtin unset __strata_errexit;\\builtin set -e;",
-    _exec="\\builtin exec",
+    report_text='\\builtin . {directory}/end "$?" {number}',
+    source_word="\\builtin .",
+    errexit_text="\\builtin unset __strata_errexit;\\builtin set -e;",
+    exec_word="\\exec",  # `builtin exec` would undo its redirections
 )
 
 # dash reads one digit only before `>`. Special built-ins are found before functions there (POSIX XCU 2.9.1.1).
@@ -109,10 +109,10 @@ SH = Dialect(
     numbers=_LOW,
     begin=f"PS1= PS2=\ntrap 'trap - INT;kill -INT \"$$\"' {UNWIND}\n",
     end="",
-    _report="command printf '%s %s 0 %s\\000' {number} \"$?\" \"${{PWD-}}\" >&{to}",
-    _source=".",
-    _errexit="",
-    _exec="exec",
+    report_text='command printf \'%s %s 0 %s\\000\' {number} "$?" "${{PWD-}}" >&{to}',
+    source_word=".",
+    errexit_text="",
+    exec_word="exec",
 )
 
 

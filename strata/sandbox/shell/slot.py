@@ -37,7 +37,7 @@ class Slot:
     def __init__(self, directory: int, number: int, inotify: Inotify) -> None:
         """Makes the FIFOs in a directory; those of a former room are taken as they are. Raises OSError."""
         self.number, self.names = number, (f"out-{number}", f"err-{number}")
-        self._directory, self._inotify = directory, inotify
+        self._directory, self._inotify = os.dup(directory), inotify
         self._loop = asyncio.get_running_loop()
         self._gathered: Gathered | None = None
         self._writers: tuple[int, ...] = ()
@@ -51,14 +51,12 @@ class Slot:
         name = self.names[stream]
         with contextlib.suppress(FileExistsError):
             os.mkfifo(name, dir_fd=self._directory)
-            os.chmod(name, 0o666, dir_fd=self._directory)  # its owner is nobody inside; the directory is the session's
+            os.chmod(name, 0o666, dir_fd=self._directory)  # noqa: S103  its owner is nobody inside, all there are one
         fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._directory)
         self._fds[stream] = fd
         self._loop.add_reader(fd, self._readable, stream)
         with contextlib.suppress(OSError):  # too many watches (inotify(7)): then what arrives first is first
-            self._watches[stream] = self._inotify.watch(
-                f"/proc/self/fd/{fd}", functools.partial(self._written, stream)
-            )
+            self._watches[stream] = self._inotify.watch(f"/proc/self/fd/{fd}", functools.partial(self._written, stream))
 
     def writers(self) -> tuple[int, int]:
         """The write ends, for a shell to be; they stay ours as well. Both ways, so that no command gets a SIGPIPE while
@@ -100,10 +98,13 @@ class Slot:
         self._close_writers()
         for stream in (OUT, ERR):
             self._end(stream)
-        if remove:
+        if remove and self._directory >= 0:
             for name in self.names:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=self._directory)
+        if self._directory >= 0:
+            os.close(self._directory)
+            self._directory = -1
 
     # --- as it comes
 

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: MIT
+"""One resident shell: a process that is told lines and reports when it is done with each.
+
+Its directory is in the session's exchange: `control` and `report` are pipes that only Strata can open by name, `out-N`
+and `err-N` those of its slots, `text` the command it is to run next, `state` what the next room needs to find it.
+All pipes are opened both ways by the shell, so none of them breaks while the room is being restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+from typing import NamedTuple
+
+from strata.errors import ResourceExhausted, Unavailable
+from strata.sandbox.cgroup import Group
+from strata.sandbox.children import Child, Ended
+from strata.sandbox.inotify import Inotify
+from strata.sandbox.session import Session, SpawnPlan
+from strata.sandbox.shell import kernel
+from strata.sandbox.shell.dialect import BEGIN, END, INPUT, TEXT, UNWIND, Dialect
+from strata.sandbox.shell.meter import Meter
+from strata.sandbox.shell.report import Report, Reports
+from strata.sandbox.shell.slot import Slot
+
+START_SECONDS = 10.0
+MOVE_SECONDS = 5.0
+IDLE_SECONDS = 0.1
+_CONTROL, _REPORT = "control", "report"
+_READ_BYTES = 65_536
+
+_ATTEMPTS: tuple[tuple[tuple[int, ...], float], ...] = (
+    ((signal.SIGCONT, UNWIND), 0.03),
+    ((signal.SIGCONT, signal.SIGINT), 0.05),  # blocked in a system call of its own, such as opening a FIFO
+    ((UNWIND, signal.SIGINT), 0.07),
+    ((UNWIND, signal.SIGINT), 0.10),
+)
+"""Signals that lead the shell back, and seconds to wait for it: 0.25 in all."""
+
+
+class Place(NamedTuple):
+    """The shell's own directory: a descriptor of it, and where it is for those inside."""
+
+    fd: int
+    path: str
+
+
+class Resident:
+    """A shell that runs. Owns everything in it; `group` is the cgroup that it and its commands are in."""
+
+    def __init__(self, place: Place, dialect: Dialect, group: Group, child: Child, inotify: Inotify) -> None:
+        self.place, self.dialect, self.group, self.child = place, dialect, group, child
+        self.meter = Meter(group)
+        self.errexit = False
+        self.directory = ""
+        self.pid = 0
+        self._pidfd = -1
+        self._inotify = inotify
+        self._number = secrets.randbelow(10**8)  # not one that a former room still awaits
+        self._reports = Reports()
+        self._awaited: tuple[int, asyncio.Future[Report | None]] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._control = os.open(_CONTROL, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.fd)
+        self._report = os.open(_REPORT, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.fd)
+        self._loop.add_reader(self._report, self._read)
+        child.ended.add_done_callback(self._gone)
+        self.slot: Slot
+
+    @property
+    def ended(self) -> Ended | None:
+        """How it ended, or None while it runs."""
+        return self.child.ended.result() if self.child.ended.done() else None
+
+    # --- lines
+
+    def run(self, text: bytes, stdin: bytes) -> asyncio.Future[Report | None]:
+        """Have a command run; the future is done when it is over, with None when the shell is gone."""
+        number = self._next()
+        write(self.place.fd, TEXT, text)
+        source = "/dev/null"
+        if stdin:
+            write(self.place.fd, INPUT, stdin)
+            source = f"{self.place.path}/{INPUT}"
+        return self._tell(self.dialect.run(self.place.path, number, source, self.errexit), number)
+
+    async def move(self, slot: Slot, group: Group) -> None:
+        """Write to other pipes and be in another cgroup from now on; the old ones stay the caller's. Raises Unavailable
+        when the shell does not do so."""
+        number = self._next()
+        asked = self._tell(self.dialect.move(self.place.path, number, *slot.names), number)
+        if await _within(asked, MOVE_SECONDS) is None:
+            raise Unavailable("cannot use the session's shell: it does not answer; try again")
+        group.join(self.pid)
+        self.slot, self.group = slot, group
+        self.meter.close()
+        self.meter = Meter(group)
+        self._take_writers()
+
+    async def interrupt(self) -> bool:
+        """Kill everything in the cgroup but the shell, and have it drop what it does; whether it is ready again."""
+        for signals, seconds in _ATTEMPTS:
+            if self.ended:
+                break
+            for one in signals:  # before the kill, so that the next command of a list is not begun
+                self._send(one)
+            self.group.kill_but(self.pid)
+            number = self._next()
+            if await _within(self._tell(self.dialect.back(self.place.path, number), number), seconds):
+                return True
+        return False
+
+    async def kill(self) -> None:
+        """End it and everything in its cgroup."""
+        self.group.kill()
+        await self.child.ended
+
+    def done_with_input(self) -> None:
+        """Whoever has it open may still read it."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(INPUT, dir_fd=self.place.fd)
+
+    def alone(self) -> bool:
+        """Whether nothing but the shell is in its cgroup."""
+        return all(pid == self.pid for pid in self.group.pids())
+
+    def close(self) -> None:
+        """Let go of it; it goes on. The slot stays the caller's."""
+        self.child.ended.remove_done_callback(self._gone)
+        self.child.close()
+        self._loop.remove_reader(self._report)
+        self.meter.close()
+        for fd in (self._control, self._report, self._pidfd, self.place.fd):
+            if fd >= 0:
+                os.close(fd)
+
+    # ---
+
+    async def settle(self, slot: Slot) -> None:
+        """A shell that was just started: make it ready. Raises Unavailable."""
+        self.slot = slot
+        number = self._next()
+        report = await _within(self._tell(self.dialect.first(self.place.path, number), number), START_SECONDS)
+        if report is None:
+            ended = self.ended
+            why = (ended.message or "it ended at once") if ended else "it does not answer"
+            raise Unavailable(f"cannot start a shell in the session: {why}")
+        self.known_as(next((pid for pid in self.group.pids() if pid), 0))
+
+    def known_as(self, pid: int) -> None:
+        """Its process id, as this process sees it. Raises Unavailable when it is gone."""
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except (OSError, ValueError) as error:
+            raise Unavailable("cannot start a shell in the session: it ended at once") from error
+        self.pid = pid
+
+    def taken_back(self, pid: int, slot: Slot) -> None:
+        """It is one that a former room started. Raises Unavailable when it is gone."""
+        self.known_as(pid)
+        self.slot = slot
+        self._take_writers()
+
+    async def come_back(self) -> bool:
+        """Whether it is ready: at once when it was idle, else once what it does was ended."""
+        number = self._next()
+        if await _within(self._tell(self.dialect.back(self.place.path, number), number), IDLE_SECONDS):
+            return True
+        return await self.interrupt()
+
+    def _take_writers(self) -> None:
+        """The order of writes is exact where the mode of the shell's own ends can be set (ptrace(2) access)."""
+        with contextlib.suppress(OSError):
+            out = kernel.pidfd_getfd(self._pidfd, self.dialect.numbers.out)
+            try:
+                self.slot.keep_writers((out, kernel.pidfd_getfd(self._pidfd, self.dialect.numbers.err)))
+            except OSError:
+                os.close(out)
+                raise
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _tell(self, line: str, number: int) -> asyncio.Future[Report | None]:
+        answer: asyncio.Future[Report | None] = self._loop.create_future()
+        self._awaited = (number, answer)
+        if self.ended:
+            answer.set_result(None)
+        else:
+            with contextlib.suppress(BlockingIOError):  # full: it reads nothing, and the caller's time-out ends this
+                os.write(self._control, line.encode())
+        return answer
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._report, _READ_BYTES)
+        except BlockingIOError:
+            return
+        for report in self._reports.feed(data):
+            if self._awaited and report.number == self._awaited[0]:
+                self.errexit, self.directory = report.errexit, report.directory
+                self._answer(report)
+
+    def _gone(self, _: asyncio.Future[Ended]) -> None:
+        self._answer(None)
+
+    def _answer(self, report: Report | None) -> None:
+        if self._awaited:
+            _, answer = self._awaited
+            self._awaited = None
+            if not answer.done():
+                answer.set_result(report)
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
+
+async def start(session: Session, name: str, inside: str, group: Group, dialect: Dialect, inotify: Inotify) -> Resident:
+    """A shell in a directory `name` of its own. Raises StrataError."""
+    session.check_running()
+    os.mkdir(name, 0o711, dir_fd=session.exchange_fd)
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=session.exchange_fd)
+    place = Place(fd, f"{inside}/{name}")
+    with contextlib.ExitStack() as undo:
+        undo.callback(os.close, fd)
+        write(fd, BEGIN, dialect.begin.encode())
+        write(fd, END, dialect.end.encode())
+        slot = Slot(fd, 1, inotify)
+        undo.callback(slot.close, remove=True)
+        child = await _spawn(session, place, slot, group, dialect)
+        undo.callback(child.abandon)
+        undo.callback(group.kill)
+        resident = Resident(place, dialect, group, child, inotify)
+        undo.callback(resident.close)
+        await resident.settle(slot)
+        undo.pop_all()
+    return resident
+
+
+async def _spawn(session: Session, place: Place, slot: Slot, group: Group, dialect: Dialect) -> Child:
+    plan = SpawnPlan(
+        (session.record.shell, *dialect.arguments), session.environment(), numbers=(0, 1, 2, *dialect.numbers)
+    )
+    with contextlib.ExitStack() as ours:
+
+        def opened(path: str, within: int | None) -> int:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC, dir_fd=within)
+            ours.callback(os.close, fd)
+            return fd
+
+        for name in (_CONTROL, _REPORT):
+            os.mkfifo(name, 0o600, dir_fd=place.fd)
+        control, report = opened(_CONTROL, place.fd), opened(_REPORT, place.fd)
+        null = opened("/dev/null", None)
+        return await session.spawn(plan, [control, null, null, *slot.writers(), report], group)
+
+
+def write(directory: int, name: str, data: bytes) -> None:
+    """A file that those inside can read. Never through a link, never into a FIFO: in user mode they may put one there.
+    Raises ResourceExhausted when there is no room for it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        fd = os.open(name, flags, 0o644, dir_fd=directory)
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise ResourceExhausted(f"cannot hand {name} to the session's shell: {error.strerror}") from error
+
+
+async def _within(answer: asyncio.Future[Report | None], seconds: float) -> Report | None:
+    """The report, or None when it did not come in time or the shell is gone."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await answer
+    except TimeoutError:
+        return None

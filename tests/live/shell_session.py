@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""A session without a sandbox: a real shell on real cgroups and pipes, as the shell's tests need one and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+from strata.sandbox import cgroup
+from strata.sandbox.cgroup import Group
+from strata.sandbox.children import Child, watch
+from strata.sandbox.descriptor_store import DescriptorStore
+from strata.sandbox.ids import Key
+from strata.sandbox.inotify import Inotify
+from strata.sandbox.session import SpawnPlan
+from strata.sandbox.shell.shell import Command, Shell
+
+_JOIN = 'for directory in $1; do echo $$ > "$directory/cgroup.procs"; done; shift; exec "$@"'
+
+
+class PlainSession:
+    """What a shell uses of a session, on the machine itself."""
+
+    def __init__(self, scope: Group, directory: Path, shell: str) -> None:
+        self.key = Key("test", directory.name)
+        self.directory = directory
+        self.groups = Mock(scope=scope)
+        self.record = Mock(shell=shell)
+        self.exchange_fd = os.open(directory / "exchange", os.O_RDONLY | os.O_DIRECTORY)
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def check_running(self) -> None:
+        """It always does."""
+
+    def environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8"}
+
+    async def spawn(self, plan: SpawnPlan, fds: Sequence[int], group: Group) -> Child:
+        """As the launcher does: in its cgroup from its first instruction on, its end told by one line."""
+        status_r, status_w = os.pipe2(os.O_CLOEXEC)
+        given = dict(zip(plan.numbers, fds, strict=True))
+
+        def place() -> None:
+            high = {number: os.dup2(fd, 300 + number) for number, fd in given.items()}
+            for number, fd in high.items():
+                os.dup2(fd, number)
+            os.closerange(max(high.values()) + 1, 4096)
+            for fd in high.values():
+                os.close(fd)
+
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", _JOIN, "sh", " ".join(group.directories), *plan.argv],
+            env=dict(plan.env),
+            cwd=self.directory / "root",
+            preexec_fn=place,
+            close_fds=False,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        threading.Thread(target=_keep, args=(process, status_w), daemon=True).start()
+        return watch(None, status_r)
+
+
+def _keep(process: subprocess.Popen[bytes], status: int) -> None:
+    code = process.wait()
+    said: dict[str, Any] = {"exit_code": code} if code >= 0 else {"signal": -code}
+    with contextlib.suppress(OSError):
+        os.write(status, json.dumps(said | {"cpu_ms": 0, "max_rss": 0}).encode() + b"\n")
+    os.close(status)
+
+
+class Bench:
+    """A shell, its session, and what it stands on."""
+
+    def __init__(self, shell: Shell, session: PlainSession, inotify: Inotify) -> None:
+        self.shell, self.session, self.inotify = shell, session, inotify
+
+    async def run(self, text: str | bytes, seconds: float = 10.0, stdin: bytes = b"") -> dict[str, Any]:
+        """The answer to one exec."""
+        from strata.sandbox.shell.outcome import whole
+
+        raw = text.encode() if isinstance(text, str) else text
+        return whole(await self.shell.run(Command(raw, seconds, stdin)))
+
+    async def output(self, text: str, seconds: float = 10.0) -> str:
+        return str((await self.run(text, seconds))["output"])
+
+
+@contextlib.asynccontextmanager
+async def bench(shell: str = "/bin/bash", output_max: int = 1_048_576) -> AsyncIterator[Bench]:
+    """Everything, made anew and removed."""
+    directory = Path(tempfile.mkdtemp(prefix="strata-shell-"))
+    for name in ("exchange", "root"):
+        (directory / name).mkdir(mode=0o711)
+    layout = cgroup.layout()
+    top = Group(layout.tree, layout.memory).make(directory.name)
+    session = PlainSession(top, directory, shell)
+    inotify = Inotify()
+    made = new_shell(session, inotify, output_max)
+    try:
+        yield Bench(made, session, inotify)
+    finally:
+        await made.close()
+        top.kill()
+        emptiness = cgroup.Emptiness()
+        assert await emptiness.wait(top, 10)
+        emptiness.close()
+        for process in session.processes:
+            await asyncio.to_thread(process.wait)
+        assert top.remove()
+        inotify.close()
+        os.close(session.exchange_fd)
+        shutil.rmtree(directory)
+
+
+def new_shell(session: PlainSession, inotify: Inotify, output_max: int = 1_048_576) -> Shell:
+    """A shell of that session, as a room makes it."""
+    inside = f"{session.directory}/exchange"
+    return Shell(session, inotify, DescriptorStore(), output_max, inside)  # type: ignore[arg-type]
