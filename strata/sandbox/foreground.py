@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from strata.sandbox import signalling
 from strata.sandbox.cgroup import Emptiness, Group, Usage
 from strata.sandbox.children import Ended
 from strata.sandbox.collected import Collector, cost, elapsed, ending
@@ -44,6 +45,11 @@ class Foreground:
         self.group: Group = session.groups.scope.make(f"run-{number}")
         self._collectors: dict[str, Collector] = {}
         self._both = bytearray()
+        self._keeper = 0
+
+    def signal(self, number: int, whole: bool) -> int:
+        """Send a signal to the program, or to its process group; to how many processes it went, 0 before it runs."""
+        return signalling.send_to_program(self.group, self._keeper, number, whole) if self._keeper else 0
 
     async def run(self, wanted: Wanted, given: Mapping[str, int]) -> tuple[dict[str, Any], Output]:
         """How it ended and what it cost, and its output. Raises StrataError when it could not be started. Cancelling
@@ -71,6 +77,7 @@ class Foreground:
             }
             fds |= given
             child = await self._session.spawn(plan, [fds["stdin"], fds["stdout"], fds["stderr"]], self.group)
+        self._keeper = child.keeper.pid if child.keeper else 0
         try:
             done, _ = await asyncio.wait({child.ended}, timeout=wanted.timeout)
             if done:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,6 +27,7 @@ from strata.types import Access
 
 PART = "runs"
 LONGEST_WAIT_MS = 600_000
+_ID = re.compile(r"[0-9a-f]{8,32}", re.ASCII)
 
 
 def runs_of(room: Room, session: Session) -> Runs:
@@ -49,10 +51,11 @@ async def run(room: Room, call: Call, params: RunParams) -> dict[str, Any]:
     session = await room.ensure(call, params)
     if params.background:
         return await _in_background(room, call, session, plan, given)
-    number = secrets.token_hex(8)
+    known = runs_of(room, session)
+    number = _number(params, known)
     with session.active(f"run {plan.argv[0][:80]}"):
         foreground = Foreground(session, room.emptiness, number, values.size(room.settings.output_max))
-        with _recorded(call, session, number, plan) as end:
+        with _recorded(call, session, number, plan) as end, known.attended(number, foreground):
             answer, output = await foreground.run(plan, given)
             end |= answer
     return fitted({"id": number, **answer}, output.streams, call.req_id)
@@ -86,10 +89,10 @@ async def output(room: Room, call: Call, params: OutputParams) -> AsyncIterator[
 def signal(room: Room, call: Call, params: SignalParams) -> dict[str, Any]:
     """Send a signal to a program."""
     number = signalling.number(params.signal)
-    session, found = _run(room, call, params)
+    session = room.session(call, params)
     session.touch()
-    if found.result is not None or not (reached := found.signal(number, params.group)):
-        raise Conflict(f"cannot signal {params.id}: it has ended")
+    if not (reached := runs_of(room, session).signal(params.id, number, params.group)):
+        raise Conflict(f"cannot signal {params.id}: it has ended, or has not begun")
     return {"id": params.id, "signal": signalling.name(number), "processes": reached}
 
 
@@ -109,6 +112,17 @@ async def wait(room: Room, call: Call, params: WaitParams) -> dict[str, Any]:
     with session.active("wait"):
         await found.wait(params.wait_ms / 1000)
         return found.describe()
+
+
+def _number(params: RunParams, known: Runs) -> str:
+    """The id that the caller chose, or a new one. Raises InvalidArgument, Conflict."""
+    if params.id is None:
+        return secrets.token_hex(8)
+    if not _ID.fullmatch(params.id):
+        raise InvalidArgument("cannot use the id: it must be 8 to 32 of 0-9 and a-f", param="id")
+    if known.is_taken(params.id):
+        raise Conflict(f"cannot run: there is a run {params.id} already; choose another id")
+    return params.id
 
 
 def _run(room: Room, call: Call, params: OneRunParams) -> tuple[Session, Run]:

@@ -20,6 +20,10 @@ class RunParams(Addressed, frozen=True, kw_only=True):
     stdin_b64: Annotated[str | None, Meta(description="the same, as base64")] = None
     timeout_ms: Annotated[int | None, Meta(description="killed after so long; absent: never")] = None
     background: Annotated[bool, Meta(description="answer at once with its id")] = False
+    id: Annotated[
+        str | None,
+        Meta(description="8 to 32 hexadecimal digits that the caller chooses, to signal what he waits for"),
+    ] = None
     descriptors: Annotated[
         tuple[str, ...] | None,
         Meta(description="what the passed descriptors are, in their order: stdin, stdout, stderr"),

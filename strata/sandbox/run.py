@@ -141,11 +141,7 @@ class Run:
 
     def signal(self, number: int, whole: bool) -> int:
         """Send a signal to the program, or to its process group; to how many processes it went."""
-        pids = self.group.pids()
-        first = [pid for pid in pids if signalling.parent(pid) == self.about.keeper]
-        if whole:
-            first = [pid for pid in pids if signalling.process_group(pid) in first]
-        return signalling.send(self.group, number, first)
+        return signalling.send_to_program(self.group, self.about.keeper, number, whole)
 
     async def kill(self, why: str = "") -> None:
         """SIGKILL to all of it; returns when nothing of it runs any more."""

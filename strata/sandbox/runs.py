@@ -19,6 +19,7 @@ from strata.sandbox import descriptor_store
 from strata.sandbox.cgroup import Emptiness, Group
 from strata.sandbox.children import watch
 from strata.sandbox.descriptor_store import DescriptorStore
+from strata.sandbox.foreground import Foreground
 from strata.sandbox.plan import Wanted, reading
 from strata.sandbox.ring import Ring
 from strata.sandbox.run import KILL_SECONDS, About, Parts, Run
@@ -42,6 +43,7 @@ class Runs:
         self._session, self._store, self._emptiness = session, store, emptiness
         self._runs: dict[str, Run] = {}
         self._closing = False
+        self._attended: dict[str, Foreground] = {}
 
     def adopt(self) -> None:
         """Take back those that outlived the room."""
@@ -59,6 +61,26 @@ class Runs:
         if number not in self._runs:
             raise NotFound(f"run not found: {number[:80]}; sandbox.runs lists those that are")
         return self._runs[number]
+
+    @contextlib.contextmanager
+    def attended(self, number: str, run: Foreground) -> Iterator[None]:
+        """A run that its caller waits for can be signalled meanwhile."""
+        self._attended[number] = run
+        try:
+            yield
+        finally:
+            del self._attended[number]
+
+    def is_taken(self, number: str) -> bool:
+        """Whether a run of either kind has that id."""
+        return number in self._attended or number in self._runs
+
+    def signal(self, number: str, found: int, whole: bool) -> int:
+        """Send a signal to a run of either kind; to how many processes it went. Raises NotFound."""
+        if run := self._attended.get(number):
+            return run.signal(found, whole)
+        kept = self.get(number)
+        return kept.signal(found, whole) if kept.result is None else 0
 
     def describe(self) -> list[dict[str, Any]]:
         """All, the oldest first."""

@@ -39,6 +39,15 @@ def send(group: Group, found: int, pids: list[int] | None = None) -> int:
     return sum(_send(group, pid, found) for pid in wanted)
 
 
+def send_to_program(group: Group, keeper: int, found: int, whole: bool) -> int:
+    """Send a signal to the program that the keeper (a pid) waits for, or to its whole process group; to how many."""
+    pids = group.pids()
+    first = [pid for pid in pids if parent(pid) == keeper]
+    if whole:
+        first = [pid for pid in pids if process_group(pid) in first]
+    return send(group, found, first)
+
+
 def _send(group: Group, pid: int, found: int) -> bool:
     with contextlib.suppress(ProcessLookupError):
         pidfd = os.pidfd_open(pid)
