@@ -118,7 +118,7 @@ def start(directory: Path, uid: int = 0, seccomp: bytes = b"", **more: Any) -> B
     if child == 0:
         for fd in (said_r, ready_r, info_r):
             os.close(fd)
-        _be(uid, ready_w, lambda: _open(plan, said_w, ready_w, info_w, seccomp))
+        _be(uid, ready_w, lambda: _open(plan, said_w, info_w, seccomp))
     for fd in (said_w, ready_w, info_w):
         os.close(fd)
     with open(said_r) as said, open(ready_r, "rb", buffering=0) as ready, open(info_r) as info:
@@ -130,7 +130,7 @@ def start(directory: Path, uid: int = 0, seccomp: bytes = b"", **more: Any) -> B
         return Box({**plan, "uid": uid}, child, json.loads(info.read())["child-pid"], report)
 
 
-def _open(plan: dict[str, Any], said: int, ready: int, info: int, seccomp: bytes) -> None:
+def _open(plan: dict[str, Any], said: int, info: int, seccomp: bytes) -> None:
     try:
         namespace = userns.of_range(plan["uid_base"]) if plan["mapped"] else None
         if namespace is None:
@@ -151,8 +151,8 @@ def _open(plan: dict[str, Any], said: int, ready: int, info: int, seccomp: bytes
     os.write(program, seccomp)
     os.lseek(program, 0, os.SEEK_SET)
     given = program if seccomp else None
-    argv = bwrap.arguments(root, network=plan["network"], ready_fd=ready, info_fd=info, seccomp_fd=given)
-    kept = [0, 1, 2, ready, info, program, *root.inherited]
+    argv = bwrap.arguments(root, network=plan["network"], info_fd=info, seccomp_fd=given)
+    kept = [0, 1, 2, info, program, *root.inherited]
     kernel.close_all_but(kept)
     for fd in kept:
         os.set_inheritable(fd, True)

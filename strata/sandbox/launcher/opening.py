@@ -72,13 +72,12 @@ def _become_bwrap(plan: dict[str, Any], root: Root, pipes: _Pipes, program: byte
         network=plan["network"],
         seccomp_fd=seccomp,
         info_fd=pipes.info_w,
-        ready_fd=pipes.ready_w,
     )
     # The payload waits for ever for what only it could write.
     for number, end in enumerate(os.pipe()):
         os.dup2(end, number)
-    os.dup2(pipes.ready_w, 2)  # what bubblewrap has to complain of is read where its readiness is
-    kept = [0, 1, 2, seccomp, pipes.info_w, pipes.ready_w, *root.inherited]
+    os.dup2(pipes.ready_w, 2)  # that the payload is ready, or what bubblewrap has to complain of
+    kept = [0, 1, 2, seccomp, pipes.info_w, *root.inherited]
     kernel.close_all_but(kept)
     for fd in kept:
         os.set_inheritable(fd, True)

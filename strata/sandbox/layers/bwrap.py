@@ -18,12 +18,13 @@ _ALWAYS = (
     *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup", "--hostname", HOSTNAME),
     *("--as-pid-1", "--new-session", "--cap-drop", "ALL", "--clearenv"),
 )
-# Standard input and output are the two ends of one pipe.
-_PAYLOAD = "trap '' CHLD; printf 1 >&{ready}; exec {ready}>&- 2>/dev/null; while :; do read -r _; done"
+# Standard input and output are the two ends of one pipe; standard error is where to say that all is ready, as it is for
+# bubblewrap's complaints. (Other numbers would not do: to a small shell a descriptor has one digit.)
+_PAYLOAD = "trap '' CHLD; printf 1 >&2; exec 2>/dev/null; while :; do read -r _; done"
 
 
-def arguments(root: Root, *, network: str, ready_fd: int, info_fd: int, seccomp_fd: int | None = None) -> list[str]:
-    """The whole vector. `network`: isolated or host. One byte comes on `ready_fd` when the payload runs.
+def arguments(root: Root, *, network: str, info_fd: int, seccomp_fd: int | None = None) -> list[str]:
+    """The whole vector. `network`: isolated or host. A 1 comes on standard error when the payload runs.
 
     No variable of a session is in it: everybody on the host may read the arguments of a process.
     """
@@ -31,7 +32,7 @@ def arguments(root: Root, *, network: str, ready_fd: int, info_fd: int, seccomp_
     words += ["--dev-bind", root.path, "/", "--proc", "/proc", *root.arguments, "--chdir", "/root"]
     if seccomp_fd is not None:
         words += ["--seccomp", str(seccomp_fd)]
-    words += ["--info-fd", str(info_fd), "--", root.small_shell, "-c", _PAYLOAD.format(ready=ready_fd)]
+    words += ["--info-fd", str(info_fd), "--", root.small_shell, "-c", _PAYLOAD]
     return words
 
 
