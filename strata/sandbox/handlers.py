@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from strata.sandbox import handlers_run, handlers_session, handlers_terminal
+from strata.sandbox import handlers_exec, handlers_run, handlers_session, handlers_terminal
 from strata.sandbox.room import Room
 
 METHODS = (
     *handlers_session.METHODS,
-    *handlers_run.METHODS,
+    *handlers_exec.METHODS,
     *handlers_run.METHODS,
     *handlers_terminal.METHODS,
 )
-PARTS = (handlers_run.runs_of, handlers_terminal.terminals_of)
+PARTS = (handlers_exec.shell_of, handlers_run.runs_of, handlers_terminal.terminals_of)
 
 
 def adopt(room: Room) -> None:
