@@ -21,7 +21,7 @@ MEDIA = (NDJSON, SSE)
 PATIENCE = 1.0  # seconds in which a stream may still fail with a status; then it has begun
 _HEARTBEAT = 15.0  # seconds; a comment that shows that both sides are still there
 
-Frames = AsyncGenerator[msgspec.Raw, None]
+Frames = AsyncGenerator[bytes, None]
 
 
 async def follow(request: Request) -> Reply:
@@ -45,7 +45,7 @@ async def reply(request: Request, frames: Frames) -> Reply:
     return Reply(await primed(_pieces(first, frames, sse)), media=SSE if sse else NDJSON)
 
 
-async def _pieces(pending: asyncio.Future[msgspec.Raw], frames: Frames, sse: bool) -> AsyncGenerator[bytes, None]:
+async def _pieces(pending: asyncio.Future[bytes], frames: Frames, sse: bool) -> AsyncGenerator[bytes, None]:
     try:
         yield b""
         while True:
@@ -55,7 +55,7 @@ async def _pieces(pending: asyncio.Future[msgspec.Raw], frames: Frames, sse: boo
                     yield b":\n\n"
                 continue
             try:
-                event = bytes(pending.result())
+                event = pending.result()
             except StopAsyncIteration:
                 return
             yield b"data: " + event + b"\n\n" if sse else event + b"\n"

@@ -112,7 +112,7 @@ async def export(request: Request) -> Reply:
 async def _framed(request: Request, method: str, params: dict[str, Any]) -> Reply:
     frames = Frames()
 
-    async def work() -> msgspec.Raw:
+    async def work() -> bytes:
         ours, theirs = os.pipe()
         source = ReadEnd(ours)
         try:
@@ -124,7 +124,7 @@ async def _framed(request: Request, method: str, params: dict[str, Any]) -> Repl
     return await frames.reply(work())
 
 
-async def _asked(request: Request, method: str, params: dict[str, Any], theirs: int, source: ReadEnd) -> msgspec.Raw:
+async def _asked(request: Request, method: str, params: dict[str, Any], theirs: int, source: ReadEnd) -> bytes:
     result = await request.door.room.raw(method, params, request.token, [theirs])
     source.finish()
     return result

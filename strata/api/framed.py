@@ -45,7 +45,7 @@ class Frames:
         while data := await end.read(PIECE):
             await self._queue.put((kind, data))
 
-    async def reply(self, work: Coroutine[Any, Any, msgspec.Raw]) -> Reply:
+    async def reply(self, work: Coroutine[Any, Any, bytes]) -> Reply:
         """A reply of all frames, and the outcome of `work` as the last.
 
         It begins with the first of them, or after a second without one; what fails before raises its StrataError.
@@ -61,9 +61,9 @@ class Frames:
             raise
         return Reply(await primed(self._pieces(first, conductor)), media=MEDIA)
 
-    async def _conduct(self, work: Coroutine[Any, Any, msgspec.Raw]) -> None:
+    async def _conduct(self, work: Coroutine[Any, Any, bytes]) -> None:
         try:
-            last = (RESULT, bytes(await work))
+            last = (RESULT, await work)
         except Gone:
             last = (ERROR, b"{}")  # there is nobody left to tell
         except Exception as error:  # noqa: BLE001  told to the client, who would wait for ever

@@ -84,6 +84,9 @@ class Grpc:
         """The protocol of one more connection."""
         connection = Http2(self._mapping, self._limits, self._connections.discard)
         self._connections.add(connection)
+        if len(self._connections) > self._limits.connections:
+            # The client hears of it as soon as the connection is made, and tries again later.
+            asyncio.get_running_loop().call_soon(connection.drop)
         return connection
 
     async def close(self) -> None:

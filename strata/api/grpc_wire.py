@@ -138,8 +138,8 @@ class Http2(H2Protocol):
             log.info("dropping an HTTP/2 connection: %r", error)
             self._transport.abort()
             return
-        if self.calls.resets > RESETS:
-            log.info("dropping an HTTP/2 connection: %s calls were begun and given up", self.calls.resets)
+        if self.calls.resets > RESETS or self._begins_overlong_frame():
+            log.info("dropping an HTTP/2 connection: a frame is too long, or too many calls were given up")
             self._transport.abort()
 
     def pause_writing(self) -> None:
@@ -152,6 +152,11 @@ class Http2(H2Protocol):
         if self._write_timer:
             self._write_timer.cancel()
             self._write_timer = None
+
+    def _begins_overlong_frame(self) -> bool:
+        """h2 looks at a frame's length (RFC 9113, 4.2) when all of it is there: it would wait for 16 MiB."""
+        waiting = self.connection._connection.incoming_buffer
+        return len(waiting._data) >= 3 and int.from_bytes(waiting._data[:3], "big") > waiting.max_frame_size
 
     def drop(self) -> None:
         """Close the connection; the calls on it are cancelled."""

@@ -68,21 +68,21 @@ class RoomPool:
         """The result of a call, decoded. Raises the StrataError that the room answered, or Unavailable."""
         return msgspec.json.decode(await self.raw(method, params, token, descriptors))
 
-    async def raw(self, method: str, params: Any, token: str = "", descriptors: Sequence[int] = ()) -> msgspec.Raw:
+    async def raw(self, method: str, params: Any, token: str = "", descriptors: Sequence[int] = ()) -> bytes:
         """The result as the room's own JSON. Cancelling the caller hangs up, which cancels the call.
 
         `params` is anything msgspec encodes to an object. The descriptors stay the caller's to close.
         """
         async with self._sent(method, params, token, descriptors) as connection:
-            return _result(await connection.reply()).result
+            return bytes(_result(await connection.reply()).result)
 
     async def stream(
         self, method: str, params: Any, token: str = "", descriptors: Sequence[int] = ()
-    ) -> AsyncGenerator[msgspec.Raw, None]:
+    ) -> AsyncGenerator[bytes, None]:
         """Every frame of a streaming call but the closing one, as JSON. Leaving early (aclose) cancels the call."""
         async with self._sent(method, params, token, descriptors) as connection:
             while (reply := _result(await connection.reply())).more:
-                yield reply.result
+                yield bytes(reply.result)
 
     def close(self) -> None:
         """Hang up everywhere."""

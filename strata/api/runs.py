@@ -74,7 +74,7 @@ async def run(request: Request) -> Reply:
     return Reply(await _collected(request, params, feed))
 
 
-async def _collected(request: Request, params: dict[str, Any], feed: bool) -> msgspec.Raw:
+async def _collected(request: Request, params: dict[str, Any], feed: bool) -> bytes:
     """The room keeps the output, as much as it keeps of any."""
     if not feed:
         return await request.door.room.raw("sandbox.run", params, request.token)
@@ -82,7 +82,7 @@ async def _collected(request: Request, params: dict[str, Any], feed: bool) -> ms
         return await beside(_asked(request, params, pipes), _fed(request, pipes))
 
 
-async def _streamed(request: Request, params: dict[str, Any], feed: bool, frames: Frames) -> msgspec.Raw:
+async def _streamed(request: Request, params: dict[str, Any], feed: bool, frames: Frames) -> bytes:
     with stdio(feed, read=True) as pipes:
         assert pipes.stdout
         assert pipes.stderr
@@ -92,7 +92,7 @@ async def _streamed(request: Request, params: dict[str, Any], feed: bool, frames
         return await (beside(work, _fed(request, pipes)) if feed else work)
 
 
-async def _asked(request: Request, params: dict[str, Any], pipes: Stdio) -> msgspec.Raw:
+async def _asked(request: Request, params: dict[str, Any], pipes: Stdio) -> bytes:
     """The room's answer: from then on, what is in the pipes is all that counts."""
     passed = params | {"descriptors": [*pipes.theirs]}
     result = await request.door.room.raw("sandbox.run", passed, request.token, [*pipes.theirs.values()])

@@ -45,7 +45,7 @@ class Viewer:
         """`params` are those of sandbox.attach: owner, session, terminal, rows, cols, offset, command."""
         self._door, self._token, self._params = door, token, params
         self._show, self._tell = show, tell
-        self._terminal = params.get("terminal", "main")
+        self._seat: dict[str, Any] = {name: params[name] for name in ("owner", "session")}
         self._keys: asyncio.Future[WriteEnd] = asyncio.get_running_loop().create_future()
         self._pressing = asyncio.Lock()
         self._attached_at: float | None = None
@@ -114,7 +114,7 @@ class Viewer:
 
     async def _begin(self, attached: dict[str, Any], keys: WriteEnd) -> None:
         self._attached_at = asyncio.get_running_loop().time()
-        self._terminal = attached.get("terminal", self._terminal)
+        self._seat |= {name: attached[name] for name in ("terminal", "viewer") if name in attached}
         self._params = self._params | {"offset": attached.get("offset", 0)}
         await self._tell(attached)
         self._keys.set_result(keys)
@@ -148,6 +148,6 @@ class Viewer:
         if not (0 < size.rows <= 65_535 and 0 < size.cols <= 65_535):
             return  # no window has such a size; spec 2.6 has it ignored
         await asyncio.shield(self._keys)
-        where = {name: self._params[name] for name in ("owner", "session")} | {"terminal": self._terminal}
-        with contextlib.suppress(Unavailable):  # the room is starting again: it hears of the next size
-            await self._door.room.call("sandbox.resize", where | size._asdict(), self._token)
+        self._params |= size._asdict()
+        with contextlib.suppress(Unavailable):  # the room is starting again: it is told when it is attached again
+            await self._door.room.call("sandbox.resize", self._seat | size._asdict(), self._token)
