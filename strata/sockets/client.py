@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import socket
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -45,6 +46,14 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def alive(self) -> bool:
+        """Whether another call can be made: nobody has hung up, and nothing waits that nobody asked for."""
+        if self._sock.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return not poll.poll(0)
 
     def close(self) -> None:
         """Hang up."""
