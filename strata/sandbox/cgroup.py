@@ -24,6 +24,11 @@ from strata.sandbox.inotify import Inotify
 _CONTROLLERS = ("cpu", "io", "memory", "pids")
 _ROUNDS = 20
 
+# The kernel tells of a change at most every 10 ms, and never when the group is removed before it did
+# (CGROUP_FILE_NOTIFY_MIN_INTV, kernel/cgroup/cgroup.c): systemd removes those of a scope that has ended. So look again.
+_LOOK_AGAIN_SECONDS = 0.02
+_MOST_SECONDS = 60.0
+
 
 class Usage(NamedTuple):
     """What a group used so far. `memory_peak` in bytes, None where no controller says."""
@@ -205,7 +210,7 @@ class Emptiness:
         return await self._until(group, lambda: group.frozen, timeout)
 
     async def _until(self, group: Group, holds: Callable[[], bool], timeout: float) -> bool:
-        changed = asyncio.Event()
+        changed, patience = asyncio.Event(), _LOOK_AGAIN_SECONDS
         try:
             number = self.inotify.watch(str(group.tree / "cgroup.events"), changed.set)
         except FileNotFoundError:
@@ -213,8 +218,11 @@ class Emptiness:
         try:
             async with asyncio.timeout(timeout):
                 while not holds():
-                    await changed.wait()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(patience):
+                            await changed.wait()
                     changed.clear()
+                    patience = min(2 * patience, _MOST_SECONDS)
         except TimeoutError:
             return holds()
         finally:

@@ -49,10 +49,10 @@ async def run(room: Room, call: Call, params: RunParams) -> dict[str, Any]:
             param="descriptors",
         )
     session = await room.ensure(call, params)
-    if params.background:
-        return await _in_background(room, call, session, plan, given)
     known = runs_of(room, session)
     number = _number(params, known)
+    if params.background:
+        return await _in_background(call, session, known, number, plan, given)
     with session.active(f"run {plan.argv[0][:80]}"):
         foreground = Foreground(session, room.emptiness, number, values.size(room.settings.output_max))
         with _recorded(call, session, number, plan) as end, known.attended(number, foreground):
@@ -62,13 +62,12 @@ async def run(room: Room, call: Call, params: RunParams) -> dict[str, Any]:
 
 
 async def _in_background(
-    room: Room, call: Call, session: Session, plan: Wanted, given: dict[str, int]
+    call: Call, session: Session, known: Runs, number: str, plan: Wanted, given: dict[str, int]
 ) -> dict[str, Any]:
-    with session.active("run"):
-        started = await runs_of(room, session).start(plan, given)
-    with _recorded(call, session, started.about.id, plan) as end:
+    with session.active("run"), _recorded(call, session, number, plan) as end:
+        await known.start(number, plan, given)
         end["ended"] = "in the background"
-    return {"id": started.about.id, "state": "running"}
+    return {"id": number, "state": "running"}
 
 
 def runs(room: Room, call: Call, params: Addressed) -> dict[str, Any]:

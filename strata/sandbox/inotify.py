@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import itertools
 import os
 import struct
 from collections.abc import Callable
@@ -21,7 +22,10 @@ class Inotify:
 
     def __init__(self) -> None:
         self._fd = _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "watch files")
-        self._callbacks: dict[int, Callable[[], None]] = {}
+        # The kernel has one watch for a file (inotify_add_watch(2)), however many of us look at it.
+        self._callbacks: dict[int, dict[int, Callable[[], None]]] = {}
+        self._watches: dict[int, int] = {}
+        self._numbers = itertools.count(1)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._fd, self.read)
 
@@ -32,14 +36,21 @@ class Inotify:
 
     def watch(self, path: str, changed: Callable[[], None]) -> int:
         """Call `changed` whenever the file is modified; the number to `forget` it by. Raises OSError."""
-        number = _checked(_libc.inotify_add_watch(self._fd, os.fsencode(path), MODIFY), f"watch {path}")
-        self._callbacks[number] = changed
+        watch = _checked(_libc.inotify_add_watch(self._fd, os.fsencode(path), MODIFY), f"watch {path}")
+        number = next(self._numbers)
+        self._watches[number] = watch
+        self._callbacks.setdefault(watch, {})[number] = changed
         return number
 
     def forget(self, number: int) -> None:
         """No more calls for this one. A file that is gone took its watch with it."""
-        if self._callbacks.pop(number, None):
-            _libc.inotify_rm_watch(self._fd, number)
+        watch = self._watches.pop(number)
+        others = self._callbacks.get(watch)
+        if others is not None:
+            del others[number]
+            if not others:
+                del self._callbacks[watch]
+                _libc.inotify_rm_watch(self._fd, watch)
 
     def read(self) -> None:
         """Call back now for all that has changed, in the order it did; the loop does so by itself a little later."""
@@ -50,12 +61,13 @@ class Inotify:
                 return
             position = 0
             while position < len(data):
-                number, mask, _, length = _EVENT.unpack_from(data, position)
+                watch, mask, _, length = _EVENT.unpack_from(data, position)
                 position += _EVENT.size + length
                 if mask & _IGNORED:
-                    self._callbacks.pop(number, None)
-                elif callback := self._callbacks.get(number):
-                    callback()
+                    self._callbacks.pop(watch, None)
+                else:
+                    for callback in tuple(self._callbacks.get(watch, {}).values()):
+                        callback()
             if len(data) < _READ_BYTES // 2:
                 return
 

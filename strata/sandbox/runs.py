@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -43,6 +42,7 @@ class Runs:
         self._session, self._store, self._emptiness = session, store, emptiness
         self._runs: dict[str, Run] = {}
         self._closing = False
+        self._starting: set[str] = set()
         self._attended: dict[str, Foreground] = {}
 
     def adopt(self) -> None:
@@ -73,7 +73,7 @@ class Runs:
 
     def is_taken(self, number: str) -> bool:
         """Whether a run of either kind has that id."""
-        return number in self._attended or number in self._runs
+        return number in self._attended or number in self._starting or number in self._runs
 
     def signal(self, number: str, found: int, whole: bool) -> int:
         """Send a signal to a run of either kind; to how many processes it went. Raises NotFound."""
@@ -91,21 +91,23 @@ class Runs:
         running = sum(run.result is None for run in self._runs.values())
         return {"running": running, "ended": len(self._runs) - running}
 
-    async def start(self, wanted: Wanted, given: Mapping[str, int]) -> Run:
-        """Start one; `given` may have its standard input. Raises StrataError."""
+    async def start(self, number: str, wanted: Wanted, given: Mapping[str, int]) -> Run:
+        """Start one by that id; `given` may have its standard input. Raises StrataError."""
         if self._closing:
             raise NotFound("session not found")
-        if self.summary()["running"] >= MOST_RUNNING:
+        if self.summary()["running"] + len(self._starting) >= MOST_RUNNING:
             raise ResourceExhausted(f"cannot start more: {MOST_RUNNING} runs of the session are in the background")
         self._store.check_room(len(_ROLES), 2 * KEPT_BYTES)
-        number = secrets.token_hex(8)
         group = self._session.groups.scope.make(f"run-{number}")
+        self._starting.add(number)
         try:
             return await self._start(number, wanted, given, group)
         except BaseException:
             group.kill()
             group.remove()
             raise
+        finally:
+            self._starting.discard(number)
 
     @property
     def busy(self) -> bool:
@@ -119,7 +121,10 @@ class Runs:
         for run in runs:
             run.cut("cancelled")
         if runs:
-            await asyncio.wait([run.over for run in runs], timeout=KILL_SECONDS)
+            ends = [asyncio.create_task(run.done.wait()) for run in runs]
+            await asyncio.wait(ends, timeout=KILL_SECONDS)
+            for end in ends:
+                end.cancel()
         for run in runs:
             self._drop(run)
 

@@ -61,6 +61,8 @@ class Viewer:
 
     def show(self) -> None:
         """Send what there is, as far as he takes it."""
+        if self._blocked and self.sent < self._terminal.ring.start:
+            self.leave({"ended": "slow", "offset": self.sent})
         while not self._blocked and not self.ended.done():
             piece = self._terminal.ring.read(self.sent, _PIECE)
             if piece.lost:

@@ -140,4 +140,6 @@ class Screen:
     @property
     def text(self) -> str:
         """What was seen, as a reader sees it."""
-        return re.sub(r"\x1b(\[[ -?]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[ -/]*[0-Z^-~])", "", self.seen.decode())
+        return re.sub(
+            r"\x1b(\[[ -?]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[ -/]*[0-Z^-~])", "", self.seen.decode(errors="replace")
+        )
