@@ -77,6 +77,12 @@ class Given(msgspec.Struct, frozen=True):
         return {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
 
 
+class Commanded(Given, frozen=True, kw_only=True):
+    """Of sandbox.exec, which misses a command before it looks at anything else, as the real one does."""
+
+    command: str
+
+
 class Room:
     """What was asked, and what the scripted sessions hold. `blocking` is set while something blocks."""
 
@@ -317,9 +323,12 @@ SCRIPT: dict[str, Callable[..., Any]] = {
 }
 
 
+PARAMS: dict[str, type[Given]] = {"exec": Commanded}
+
+
 def methods() -> tuple[Method, ...]:
     return tuple(
-        Method(f"sandbox.{name}", Access.TOKEN, Given, recorded(function), name, cancel=True)
+        Method(f"sandbox.{name}", Access.TOKEN, PARAMS.get(name, Given), recorded(function), name, cancel=True)
         for name, function in SCRIPT.items()
     )
 
@@ -341,8 +350,8 @@ def gate(access: Access, call: Call) -> Any:
 class Opened:
     """The door: `port` is where it listens, `room` the scripted room, `address` what a gRPC client takes."""
 
-    def __init__(self, room: Room, server: Server, port: int, grpc: Grpc) -> None:
-        self.room, self.port, self.grpc = room, port, grpc
+    def __init__(self, room: Room, server: Server, port: int, grpc: Grpc, mcp: Any) -> None:
+        self.room, self.port, self.grpc, self.mcp = room, port, grpc, mcp
         self.loop, self._server = asyncio.get_running_loop(), server
         self.address = f"127.0.0.1:{port}"
         self.url = f"http://127.0.0.1:{port}"
@@ -381,7 +390,7 @@ async def composed(path: Path, settings: ApiSettings, limits: DoorLimits) -> Asy
         sock = socket.create_server(("127.0.0.1", 0))
         await doors.listen(sock)
         try:
-            yield Opened(room, server, sock.getsockname()[1], grpc)
+            yield Opened(room, server, sock.getsockname()[1], grpc, mcp)
         finally:
             await doors.close()
             pool.close()
