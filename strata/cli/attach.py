@@ -18,6 +18,7 @@ import click
 from strata.cli import options, outcome, output, sandboxes, screen
 from strata.cli.place import Place
 from strata.cli.table import printable
+from strata.client.transport import Line
 from strata.errors import InvalidArgument, StrataError, Unavailable
 
 DETACH = "ctrl-]"
@@ -120,16 +121,23 @@ class View:
                 return {"ended": "left"}
 
     def _once(self) -> dict[str, Any]:
-        ours, theirs = socket.socketpair()
-        with ours, sandboxes.connect(self._token_file) as room:
-            with theirs:
-                where = {} if self._offset is None else {"offset": self._offset}
-                events = room.stream("attach", {**self._params, **screen.size()._asdict(), **where}, (theirs.fileno(),))
-                attached = next(events)["attached"]
+        where = {} if self._offset is None else {"offset": self._offset}
+        with sandboxes.connect(self._token_file) as room:
+            line = room.attach({**self._params, **screen.size()._asdict(), **where})
+            attached = line.first["attached"]
             self._offset, self._viewer = int(attached["offset"]), attached.get("viewer")
-            if self._pump(ours):
-                return {"ended": "left"}
-            return next(events, None) or {"ended": "restart"}
+            with line.socket, contextlib.closing(line.events):
+                if self._pump(line.socket):
+                    return {"ended": "left"}
+                return self._end(line)
+
+    @staticmethod
+    def _end(line: Line) -> dict[str, Any]:
+        with sandboxes.told("attach"):
+            for event in line.events:
+                if "ended" in event:
+                    return dict(event)
+        return {"ended": "restart"}
 
     def _pump(self, ours: socket.socket) -> bool:
         """Bytes both ways until the other side hangs up; true when the user leaves."""

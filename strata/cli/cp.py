@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from strata.cli import call, cp_tree, options, output, progress, sandboxes
+from strata.cli import cp_tree, options, output, progress, sandboxes
 from strata.cli.landing import landing
 from strata.cli.place import Place, place
 from strata.errors import Conflict, InvalidArgument, NotFound
@@ -86,7 +86,7 @@ def put_file(fd: int, name: str, to: Place, target: str, token_file: str) -> Non
         os.lseek(fd, 0, os.SEEK_SET)
         params["size"] = found.st_size
     with sandboxes.connect(token_file) as room, progress.shown(fd, name, found.st_size if plain else None):
-        answer = room.call("put", params, (fd,))
+        answer = room.put(params, fd)
     if plain:
         progress.check(fd, answer, name)
     output.note(f"{name} -> {to}:{answer.get('path', target)}")
@@ -104,7 +104,7 @@ def _target(to: Place, path: str, source: str, token_file: str) -> str:
 
 def is_directory(of: Place, path: str, token_file: str) -> bool:
     """Whether a session has a directory of that name, or a link that leads to one."""
-    with sandboxes.connect(token_file, call.SECONDS) as room:
+    with sandboxes.connect(token_file) as room:
         try:
             kind = room.call("stat", {**of.params(), "path": path})["kind"]
             if kind == "symlink":
@@ -128,7 +128,7 @@ def _get(source: Place, path: str, target: str, token_file: str) -> None:
     if target == "-":
         sys.stdout.flush()
         with sandboxes.connect(token_file) as room:
-            room.call("get", {**source.params(), "path": origin}, (1,))
+            room.get("get", {**source.params(), "path": origin}, 1)
         return
     get_file(source, origin, target, token_file)
 
@@ -141,6 +141,6 @@ def get_file(source: Place, origin: str, target: str, token_file: str) -> None:
         # Never more than the usual rights: a session does not decide who on this machine may change a file.
         with landing(target, int(str(about["mode"]), 8) & 0o755) as fd:
             with progress.shown(fd, origin, about.get("size")):
-                answer = room.call("get", params, (fd,))
+                answer = room.get("get", params, fd)
             progress.check(fd, answer, origin)
     output.note(f"{source}:{origin} -> {target}")

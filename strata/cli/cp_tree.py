@@ -43,7 +43,7 @@ def put(source: str, to: Place, target: str, token_file: str) -> None:
         # -o: files belong to root inside, whoever owned them here; both GNU's and busybox' tar know it.
         argv = ["tar", "-x", "-o", "-f", "-", "-C", target]
         with _beside(write, writes=True) as reader:
-            result = room.call("run", {**to.params(), "argv": argv, "descriptors": ["stdin"]}, (reader,))
+            result = room.run({**to.params(), "argv": argv}, {"stdin": reader})
     if result.get("exit_code") != 0:
         raise Internal(f"cannot copy {source}: tar in the session failed: {printable(result.get('stderr', ''))[-500:]}")
     output.note(f"{source} -> {to}:{target} ({count[0]} entries)")
@@ -57,7 +57,7 @@ def get(source: Place, origin: str, target: str, token_file: str) -> None:
         raise Conflict(f"cannot copy to {target}: it is there already") from error
     unpacking = Unpacking(target)
     with sandboxes.connect(token_file) as room, _beside(unpacking.all, writes=False) as writer:
-        room.call("export", {**source.params(), "path": origin}, (writer,))
+        room.get("export", {**source.params(), "path": origin}, writer)
     os.chmod(target, 0o777 & ~umask())
     output.note(f"{source}:{origin} -> {target} ({unpacking.count} entries)")
     if unpacking.left_out:

@@ -40,7 +40,7 @@ _STDIN_MAX = 512 * 1024
 def main(argv: Sequence[str]) -> int:
     """Run what was typed; its exit code."""
     wanted = typed.read(VERB, argv)
-    result = sandboxes.ask("exec", parameters(wanted), wanted.last("token_file"), None)
+    result = sandboxes.ask("exec", parameters(wanted), wanted.last("token_file"), patient=True)
     for stream, name in ((sys.stdout, "stdout"), (sys.stderr, "stderr")):
         stream.buffer.write(content(result, name))
         stream.flush()

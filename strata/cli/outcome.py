@@ -61,4 +61,4 @@ def reason(result: Mapping[str, Any]) -> str:
         return f"ended after {result.get('elapsed', 'its time limit')}: its time was up"
     if result.get("shell") == "restarted":
         return "the session's shell had to be started anew; its variables and functions are gone, its files are not"
-    return str(result.get("error") or "") if ended != "exit" else ""
+    return str(result.get("error") or "")  # of a signal, or why it could not be started

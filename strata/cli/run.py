@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     params = parameters(wanted)
     token_file = wanted.last("token_file")
     if wanted.given("detach"):
-        output.line(sandboxes.ask("run", params | {"background": True}, token_file)["id"])
+        output.line(sandboxes.ask("run", params | {"background": True}, token_file, patient=True)["id"])
         return 0
     try:
         return _attached(params, token_file)
@@ -69,11 +69,10 @@ def parameters(wanted: Typed) -> dict[str, Any]:
 
 
 def _attached(params: dict[str, Any], token_file: str) -> int:
-    ours = [number for number in range(3) if _is_open(number)]
-    params |= {"id": os.urandom(8).hex(), "descriptors": [STREAMS[number] for number in ours]}
-    with sandboxes.connect(token_file) as room:
-        _forward_signals(params, token_file)
-        result = room.call("run", params, ours)
+    params |= {"id": os.urandom(8).hex()}
+    with sandboxes.connect(token_file, SIGNAL_SECONDS) as room:
+        _forward_signals(room, params)
+        result = room.run(params, {name: number for number, name in enumerate(STREAMS) if _is_open(number)})
     if reason := outcome.reason(result):
         output.note(f"strata-ctl: {reason}")
     return outcome.code(result)
@@ -95,14 +94,13 @@ class Interrupted(Exception):
         self.number = number
 
 
-def _forward_signals(params: dict[str, Any], token_file: str) -> None:
+def _forward_signals(room: sandboxes.Room, params: dict[str, Any]) -> None:
     """What would end us goes to the command instead, which may have other ideas; we end when it does."""
     which = {name: params[name] for name in ("owner", "session", "id")}
 
     def forward(number: int, _frame: object) -> None:
-        # A connection of its own: the other one waits for the result.
         try:
-            sandboxes.ask("signal", which | {"signal": signal.Signals(number).name[3:]}, token_file, SIGNAL_SECONDS)
+            room.call("signal", which | {"signal": signal.Signals(number).name[3:]})
         except NotFound as error:
             raise Interrupted(number) from error
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from strata.cli import call, format, options, output, sandboxes
+from strata.cli import format, options, output, sandboxes
 from strata.cli.group import Group, Verb
 from strata.cli.place import Place
 from strata.cli.services import lines
@@ -57,7 +57,6 @@ group = Group(
 
 STYLES = {"open": "green", "frozen": "yellow"}
 LIMITS = ("memory_max", "tasks_max", "cpu_quota", "disk_max", "inodes_max", "files_max")
-_CLOSING = 60.0
 
 
 def pairs(words: Sequence[str], what: str) -> dict[str, str]:
@@ -101,7 +100,7 @@ def create(
         **plain,
     }
     params = {**place.params(), **{name: value for name, value in given.items() if value}}
-    found = sandboxes.ask("create", params, token_file)
+    found = sandboxes.ask("create", params, token_file, patient=True)
     for warning in found.get("warnings", ()):
         output.note(f"warning: {warning}")
     if as_json:
@@ -145,7 +144,7 @@ def ls(owner: str | None, label: Sequence[str], state: str | None, quiet: bool, 
 
 def listed(wanted: Mapping[str, Any], token_file: str) -> list[dict[str, Any]]:
     """The sessions with what each uses."""
-    with sandboxes.connect(token_file, call.SECONDS) as room:
+    with sandboxes.connect(token_file) as room:
         found: list[dict[str, Any]] = room.call("list", wanted)["sessions"]
         for row in found:
             if "usage" not in row:
@@ -256,11 +255,11 @@ def each(method: str, places: Sequence[Place], done: str, token_file: str) -> in
     failed = False
     for place in dict.fromkeys(places):
         try:
-            sandboxes.ask(method, place.params(), token_file, _CLOSING)
+            sandboxes.ask(method, place.params(), token_file, patient=True)
             output.line(f"{place} {done}")
         except StrataError as error:
             failed = True
-            reason = error.message.removeprefix(f"cannot complete sandbox.{method}: ")
+            reason = error.message.removeprefix(f"cannot {method}: ")
             output.note(f"error: {reason if reason.startswith('cannot ') else f'cannot {method} {place}: {reason}'}")
     return int(failed)
 

@@ -18,7 +18,6 @@ from strata.errors import InvalidArgument
 
 _KINDS = {"added": ("A", "green"), "modified": ("M", "yellow"), "removed": ("D", "red")}
 _LETTERS = {"directory": "d", "symlink": "l", "file": "-", "fifo": "p", "socket": "s", "device": "c"}
-_SLOW = 600.0  # seconds: a walk over all files of a session
 
 
 @click.command("files")
@@ -64,11 +63,11 @@ def diff(place: Place, token_file: str, as_json: bool) -> None:
 
 def pages(method: str, params: dict[str, Any], key: str, token_file: str) -> list[dict[str, Any]]:
     """All rows of an answer that comes in pages: each says in `next` where the following one begins."""
-    with sandboxes.connect(token_file, _SLOW) as room:
-        answer = room.call(method, params)
+    with sandboxes.connect(token_file) as room:
+        answer = room.call(method, params, patient=True)
         found: list[dict[str, Any]] = list(answer[key])
         while answer.get("next"):
-            answer = room.call(method, params | {"cursor": answer["next"]})
+            answer = room.call(method, params | {"cursor": answer["next"]}, patient=True)
             found += answer[key]
     return found
 
@@ -85,7 +84,7 @@ def export(place: Place, file: str, path: str | None, token_file: str, as_json: 
     if file == "-" and sys.stdout.isatty():
         raise InvalidArgument("cannot write an archive to a terminal; name a file, or send it down a pipe")
     with sandboxes.connect(token_file) as room:
-        found = room.call("export", params, (1,)) if file == "-" else _export_into(room, params, file)
+        found = room.get("export", params, 1) if file == "-" else _export_into(room, params, file)
     if as_json:
         output.document(found)
     elif file != "-":
@@ -95,7 +94,7 @@ def export(place: Place, file: str, path: str | None, token_file: str, as_json: 
 def _export_into(room: sandboxes.Room, params: dict[str, Any], file: str) -> Any:
     with landing(file) as fd:
         with progress.shown(fd, file):
-            found = room.call("export", params, (fd,))
+            found = room.get("export", params, fd)
         progress.check(fd, found, file)
     return found
 
@@ -107,7 +106,7 @@ def _export_into(room: sandboxes.Room, params: dict[str, Any], file: str) -> Any
 @options.as_json
 def snapshot(place: Place, name: str, token_file: str, as_json: bool) -> None:
     """Keep the session's files under NAME, for `create --from-snapshot` and `fork --snapshot`."""
-    found = sandboxes.ask("snapshot", {**place.params(), "name": name}, token_file, _SLOW)
+    found = sandboxes.ask("snapshot", {**place.params(), "name": name}, token_file, patient=True)
     if as_json:
         output.document(found)
     else:
@@ -122,7 +121,7 @@ def snapshot(place: Place, name: str, token_file: str, as_json: bool) -> None:
 def snapshots(place: Place, remove: Sequence[str], token_file: str, as_json: bool) -> None:
     """The snapshots that there are for the owner of the session."""
     for name in remove:
-        sandboxes.ask("remove_snapshot", {**place.params(), "name": name}, token_file, _SLOW)
+        sandboxes.ask("remove_snapshot", {**place.params(), "name": name}, token_file, patient=True)
         output.note(f"removed {name}")
     if remove:
         return
@@ -146,7 +145,7 @@ def fork(place: Place, to: str, snapshot: str | None, label: Sequence[str], toke
     new = _sibling(place, to)
     given = {"snapshot": snapshot, "labels": pairs(label, "a label")}
     params = {**place.params(), "to_session": new.session, **{name: value for name, value in given.items() if value}}
-    found = sandboxes.ask("fork", params, token_file, _SLOW)
+    found = sandboxes.ask("fork", params, token_file, patient=True)
     if as_json:
         output.document(found)
     else:

@@ -95,7 +95,7 @@ def wait(place: Place, id: str, token_file: str) -> int:
     found: Mapping[str, Any] = {}
     with sandboxes.connect(token_file) as room:
         while not found.get("ended"):
-            found = room.call("wait", {**place.params(), "id": id, "wait_ms": _WAIT_MS})
+            found = room.call("wait", {**place.params(), "id": id, "wait_ms": _WAIT_MS}, patient=True)
     return _code(found)
 
 
@@ -113,7 +113,7 @@ def kill(place: Place, id: str, name: str | None, token_file: str) -> None:
     """End a run with all its children, at once; or send a signal."""
     params = {**place.params(), "id": id}
     if name is None:
-        sandboxes.ask("kill", params, token_file)
+        sandboxes.ask("kill", params, token_file, patient=True)
         output.line(f"{id} killed")
     else:
         sandboxes.ask("signal", params | {"signal": name.upper().removeprefix("SIG")}, token_file)
@@ -142,5 +142,5 @@ def terminals(place: Place, token_file: str, as_json: bool) -> None:
 @options.sandbox_token
 def hangup(place: Place, terminal: str, token_file: str) -> None:
     """End a terminal: whatever runs in it gets a hang-up."""
-    sandboxes.ask("hangup", {**place.params(), "terminal": terminal}, token_file)
+    sandboxes.ask("hangup", {**place.params(), "terminal": terminal}, token_file, patient=True)
     output.line(f"terminal {terminal} of {place} ended")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from strata.cli import call, format, options, output, sandboxes, table
+from strata.cli import format, options, output, sandboxes, table
 from strata.cli.sandbox import STYLES, listed, name_of, since
 from strata.cli.table import Cell
 
@@ -61,7 +61,7 @@ def command(owner: str | None, sort: str, delay: float, count: int | None, token
 def sample(wanted: Mapping[str, Any], token_file: str) -> Sample:
     """Look now. Raises StrataError."""
     rows = listed(wanted, token_file)
-    return Sample(time.monotonic(), rows, sandboxes.ask("stats", {}, token_file, call.SECONDS))
+    return Sample(time.monotonic(), rows, sandboxes.ask("stats", {}, token_file))
 
 
 def ordered(now: Sample, before: Sample | None, sort: str) -> list[Mapping[str, Any]]:
