@@ -56,6 +56,7 @@ class OwnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu_quota: str = ""
     max_sessions: int = 0
     max_snapshots: int = 32
+    snapshots_max: str = "8G"  # on the disk, all of them together
 
 
 class TemplateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -221,6 +222,7 @@ def _check_sandbox(sandbox: SandboxSettings) -> None:
     for key, text in (("session_ttl", sandbox.session_ttl), ("lifetime", sandbox.lifetime)):
         _readable(f"sandbox.{key}", text, values.microseconds)
     _readable("sandbox.output_max", sandbox.output_max, values.size)
+    _readable("sandbox.owner.snapshots_max", sandbox.owner.snapshots_max, values.size)
     for key, directory in (("base_rootfs", sandbox.base_rootfs), ("session_root", sandbox.session_root)):
         if directory and (not os.path.isabs(directory) or "\0" in directory):
             raise InvalidArgument(f"sandbox.{key} must be an absolute path")

@@ -44,6 +44,7 @@ async def adopt(room: Room) -> None:
         if unit not in ours:
             log.warning("%s belongs to no session: stopping it", unit)
             await closing.stop(manager, unit)
+    await room.snapshots.sweep(room.sessions.values())
 
 
 def _directories(root: Path) -> Iterator[tuple[Path, Key]]:

@@ -3,7 +3,14 @@
 
 from __future__ import annotations
 
-from strata.sandbox import handlers_exec, handlers_run, handlers_session, handlers_terminal
+from strata.sandbox import (
+    handlers_exec,
+    handlers_files,
+    handlers_layers,
+    handlers_run,
+    handlers_session,
+    handlers_terminal,
+)
 from strata.sandbox.room import Room
 
 METHODS = (
@@ -11,6 +18,8 @@ METHODS = (
     *handlers_exec.METHODS,
     *handlers_run.METHODS,
     *handlers_terminal.METHODS,
+    *handlers_files.METHODS,
+    *handlers_layers.METHODS,
 )
 PARTS = (handlers_exec.shell_of, handlers_run.runs_of, handlers_terminal.terminals_of)
 

@@ -7,19 +7,16 @@ from typing import Any
 
 import msgspec
 
-from strata.errors import Conflict, InvalidArgument, Unavailable
+from strata.errors import Conflict, InvalidArgument
 from strata.policy.capability import EVERYBODY
-from strata.sandbox import usage
-from strata.sandbox.cgroup import Group
+from strata.sandbox import pausing, usage
 from strata.sandbox.params_session import Addressed, CreateParams, ExtendParams, ListParams
 from strata.sandbox.room import Room
-from strata.sandbox.session import Session, State
+from strata.sandbox.session import State
 from strata.sandbox.shown import description, summary
 from strata.sandbox.wanted import seconds
 from strata.sockets.method import Call, Empty, Method
 from strata.types import Access
-
-FREEZE_SECONDS = 5.0
 
 
 async def create(room: Room, call: Call, params: CreateParams) -> dict[str, Any]:
@@ -77,25 +74,14 @@ async def freeze(room: Room, call: Call, params: Addressed) -> dict[str, Any]:
     """Stop everything in a session where it is; it uses no cpu until it is thawed."""
     session = room.session(call, params)
     session.state = State.FROZEN  # nothing new is started from here on
-    groups = _freezable(session)
-    for group in groups:
-        group.freeze()
-    for group in groups:
-        if not await room.emptiness.wait_frozen(group, FREEZE_SECONDS):
-            raise Unavailable(f"cannot freeze all of {session.key.label} within {FREEZE_SECONDS:g} s; thaw it or wait")
+    await pausing.freeze(session, room.emptiness)
     return description(session)
-
-
-def _freezable(session: Session) -> list[Group]:
-    """Not the keepers: files can be read and ends be told while the sandbox stands still."""
-    return [group for group in session.groups.scope.children() if group != session.groups.keepers]
 
 
 async def thaw(room: Room, call: Call, params: Addressed) -> dict[str, Any]:
     """Let a frozen session go on."""
     session = room.session(call, params)
-    for group in _freezable(session):
-        group.thaw()
+    pausing.thaw(session)
     session.state = State.OPEN
     session.touch()
     return description(session)

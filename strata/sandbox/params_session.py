@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from strata.errors import InvalidArgument
-from strata.sandbox.ids import Key, key
+from strata.sandbox.ids import Key, check, key
 
 Owner = Annotated[str | None, Meta(description="whose session; also spelt owner_id, user_id, uid")]
 SessionId = Annotated[str | None, Meta(description="which of the owner's sessions; also spelt session_id, sid")]
@@ -30,10 +30,18 @@ class Addressed(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> Key:
         """Raises InvalidArgument: ids missing, unusable, or two spellings that disagree."""
-        return key(
-            _one("owner", self.owner, self.owner_id, self.user_id, self.uid),
-            _one("session", self.session, self.session_id, self.sid),
-        )
+        return key(self._owner(), _one("session", self.session, self.session_id, self.sid))
+
+    @property
+    def whose(self) -> str:
+        """The owner, for methods that need no session. Raises InvalidArgument as `key`."""
+        owner = self._owner()
+        if not owner:
+            raise InvalidArgument("owner_id is required", param="owner_id")
+        return check(owner, "owner_id")
+
+    def _owner(self) -> str:
+        return _one("owner", self.owner, self.owner_id, self.user_id, self.uid)
 
 
 def _one(what: str, *spellings: str | None) -> str:

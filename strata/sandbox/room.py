@@ -25,6 +25,7 @@ from strata.sandbox.permission import allow
 from strata.sandbox.ranges import Ranges
 from strata.sandbox.record import Record
 from strata.sandbox.session import Session, State
+from strata.sandbox.snapshots import Snapshots, Stack
 from strata.sandbox.wanted import Fixed, wanted
 from strata.sockets.method import Call
 from strata.systemd import audit, journal
@@ -45,6 +46,7 @@ class Room:
         self.tools, self.settings, self.root, self.buckets, self.store = tools, settings, root, buckets, store
         self.sessions: dict[Key, Session] = {}
         self.ranges = Ranges()
+        self.snapshots = Snapshots(root / "snapshots", settings.owner)
         self.emptiness = Emptiness()
         self.life = Life(lambda session: self.expire(session, f"idle for {session.record.ttl_seconds:g} s"))
         self._changing: dict[Key, asyncio.Task[Session | None]] = {}
@@ -137,11 +139,14 @@ class Room:
             self._opening.discard(key)
 
     async def _open_counted(self, call: Call, params: CreateParams) -> Session:
+        with self.snapshots.used(params.key.owner, params.from_snapshot) as stack:
+            return await self._open_on(stack, call, params)
+
+    async def _open_on(self, stack: Stack, call: Call, params: CreateParams) -> Session:
         key = params.key
-        layers, base = self.layers_of(key.owner, params.from_snapshot)
         first = self.ranges.take() if self.mapped else os.geteuid()
         try:
-            fixed = Fixed(first, self.mapped, call.claims is None, layers, base)
+            fixed = Fixed(first, self.mapped, call.claims is None, stack.layers, stack.base)
             record = wanted(params, self.settings, fixed)
             async with self._turns:
                 await self._open_slice(key)
@@ -166,12 +171,6 @@ class Room:
             await closing.clean_up(self.tools.manager, record.key, directory)
             raise
 
-    def layers_of(self, owner: str, snapshot: str | None) -> tuple[tuple[str, ...], str | None]:
-        """What a session from that snapshot is stacked on: layers, the topmost first, and the base below them."""
-        if snapshot is None:
-            return (), None
-        raise NotFound(f"snapshot {snapshot[:80]!r} not found")
-
     def _check_room(self, key: Key) -> None:
         """Raises ResourceExhausted."""
         most, of_owner = self.settings.max_sessions, self.settings.owner.max_sessions
@@ -194,6 +193,7 @@ class Room:
             await closing.close(self.tools.manager, self.emptiness, session)
         finally:
             self.forget(session)
+        await self.snapshots.release(session, self.sessions.values())
         await self._close_slice(session.key.owner)
         journal.send("sandbox.closed", f"{session.key.label}: {why}", STRATA_SESSION=session.key.label)
         return None

@@ -32,17 +32,18 @@ def read(kind: type[P], raw: Mapping[str, Any] | None) -> P:
         given = raw.get(field.name)
         value = _WRONG if given is None else field.accept(given)
         if value is not _WRONG:
-            values[field.name] = value
+            values[field.attribute] = value
         elif given is not None or field.required:
             raise field.refusal()
     return kind(**values)
 
 
 class _Field:
-    __slots__ = ("accept", "name", "noun", "required")
+    __slots__ = ("accept", "attribute", "name", "noun", "required")
 
-    def __init__(self, name: str, required: bool, noun: str, accept: Callable[[Any], Any]) -> None:
-        self.name, self.required, self.noun, self.accept = name, required, noun, accept
+    def __init__(self, info: msgspec.structs.FieldInfo, noun: str, accept: Callable[[Any], Any]) -> None:
+        self.name, self.attribute = info.encode_name, info.name  # `from` cannot be an attribute's name
+        self.required, self.noun, self.accept = info.required, noun, accept
 
     def refusal(self) -> InvalidArgument:
         """What is said of a value that was not accepted, or not there."""
@@ -108,7 +109,7 @@ def _field(info: msgspec.structs.FieldInfo, plain: Any) -> _Field:
     noun, accept = ACCEPTED[plain]
     if info.required and plain is str:
         accept = _text  # the reference treats "" as absent for every required string
-    return _Field(info.name, info.required, noun, accept)
+    return _Field(info, noun, accept)
 
 
 def _plain(hint: Any) -> Any:

@@ -186,11 +186,11 @@ def test_a_tree_too_deep_for_paths_is_told_and_not_gone_into(trees: Trees) -> No
 # --- archives
 
 
-def tar_of(top: Path, prefix: bytes = b"", **choice: Any) -> tuple[archive.Left, bytes]:
+def tar_of(top: Path, **choice: Any) -> tuple[archive.Left, bytes]:
     fd, source = os.memfd_create("tar"), os.open(top, os.O_RDONLY)
     try:
         out = Archive(fd)
-        left = archive.write_tree(out, source, prefix, Choice(**choice))
+        left = archive.write_tree(out, source, Choice(**choice))
         out.end()
         data = os.pread(fd, out.size, 0)
         assert (len(data), hashlib.sha256(data).hexdigest()) == (out.size, out.sha256)
@@ -273,7 +273,7 @@ def test_a_layer_is_written_as_images_are(trees: Trees) -> None:
     os.setxattr(trees.upper / "d", MARK + "opaque", b"y")
     whiteout(trees.upper / "gone")
     with tarfile.open(fileobj=io.BytesIO(tar_of(trees.upper, marks=MARKS["kernel-user"])[1])) as tar:
-        assert tar.getnames() == ["d", "d/.wh..wh..opq", "d/new", ".wh.gone"]
+        assert tar.getnames() == [".", "d", "d/.wh..wh..opq", "d/new", ".wh.gone"]
 
 
 def test_what_an_archive_cannot_hold_is_counted(trees: Trees) -> None:
@@ -287,7 +287,7 @@ def test_a_reader_that_goes_away_ends_the_archive(trees: Trees) -> None:
     os.close(read)
     source = os.open(trees.upper, os.O_RDONLY)
     with pytest.raises(BrokenPipeError):
-        archive.write_tree(Archive(write), source, b"", Choice())
+        archive.write_tree(Archive(write), source, Choice())
     os.close(source)
     os.close(write)
 

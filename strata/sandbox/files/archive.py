@@ -34,13 +34,11 @@ class Left(NamedTuple):
     skipped: int = 0
 
 
-def write_tree(archive: Archive, top: int, prefix: bytes, choice: Choice) -> Left:
-    """All below the open directory `top`, under `prefix`; that directory itself when there is a prefix. What is mounted
-    below is not gone into."""
+def write_tree(archive: Archive, top: int, choice: Choice) -> Left:
+    """The open directory `top`, as `.`, and all below it. What is mounted there is not gone into."""
     writer = _Writer(archive, choice, os.fstat(top).st_dev)
     with Descent(top) as way:
-        if prefix:
-            writer.directory(way.fd, prefix)
+        writer.directory(way.fd, b".")
         levels = [_names(way.fd)]
         while levels:
             name = next(levels[-1], None)
@@ -48,9 +46,9 @@ def write_tree(archive: Archive, top: int, prefix: bytes, choice: Choice) -> Lef
                 levels.pop()
                 if levels:
                     way.leave()
-            elif writer.entry(way.fd, b"/".join(filter(None, (prefix, *way.names, name))), name):
+            elif writer.entry(way.fd, b"/".join((*way.names, name)), name):
                 way.enter(name)
-                writer.opaque(way.fd, b"/".join(filter(None, (prefix, *way.names))))
+                writer.opaque(way.fd, b"/".join(way.names))
                 levels.append(_names(way.fd))
     return Left(writer.changed, writer.skipped)
 

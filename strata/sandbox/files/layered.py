@@ -24,7 +24,7 @@ def changes(arguments: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
     """{changes, next?}: see diff.page. `cursor` takes what `next` said."""
     after = _after(arguments.get("cursor"))
     with telling("compare the session with what it was opened on"), stage.entered(arguments) as here:
-        shown, last = diff.page(Layers(here.upper, here.lower, here.marks, here.uid_base), after)
+        shown, last = diff.page(Layers(here.upper, here.lower, here.marks, here.lower_base), after)
     if last is None:
         return {"changes": shown}
     return {"changes": shown, "next": base64.b64encode(_SEPARATOR.join(last)).decode("ascii")}
@@ -59,7 +59,7 @@ def export(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
 def _write(out: Archive, here: Stage, arguments: dict[str, Any]) -> Left:
     attributes = bool(arguments.get("attributes"))
     if arguments.get("changes"):
-        return archive.write_tree(out, here.upper, b"", Choice(attributes, here.marks))
+        return archive.write_tree(out, here.upper, Choice(attributes, here.marks))
     choice = Choice(attributes, uid_base=here.root_base)
     place = places.path(arguments) if arguments.get("path") or arguments.get("path_b64") else b"/"
     with telling(f"export {places.shown(place)}"):
@@ -69,7 +69,7 @@ def _write(out: Archive, here: Stage, arguments: dict[str, Any]) -> Left:
 def _write_path(out: Archive, root: int, place: bytes, choice: Choice) -> Left:
     """Links on the way are followed as inside; one that the path ends in is archived as the link it is."""
     if not place.strip(b"/"):
-        return archive.write_tree(out, root, b"", choice)
+        return archive.write_tree(out, root, choice)
     directory, name = os.path.split(place.strip(b"/"))
     if name in (b".", b".."):
         raise InvalidArgument("cannot export: the path must end in a name", param="path")
@@ -80,7 +80,7 @@ def _write_path(out: Archive, root: int, place: bytes, choice: Choice) -> Left:
             return archive.write_one(out, above, name, choice)
         top = kernel.openat2(above, name, os.O_RDONLY | os.O_DIRECTORY, kernel.NO_SYMLINKS | kernel.NO_MAGICLINKS)
         try:
-            return archive.write_tree(out, top, name, choice)
+            return archive.write_tree(out, top, choice)
         finally:
             os.close(top)
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import stat
 import time
@@ -28,19 +29,32 @@ def remove(arguments: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
     """Remove a file, a link, an empty directory, or with `recursive` a tree. {path, removed: how many}."""
     place = places.path(arguments)
     with telling(f"remove {places.shown(place)}", _REMOVING), places.parent(place) as (directory, name):
-        removed = 0
+        removed = 1
         if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
             os.unlink(name, dir_fd=directory)
         elif arguments.get("recursive"):
-            removed = _remove_tree(directory, name, place)
+            removed = _remove_tree(directory, name, place, time.monotonic() + SECONDS)
         else:
             os.rmdir(name, dir_fd=directory)
-    return places.named(place, "path") | {"removed": removed + 1}
+    return places.named(place, "path") | {"removed": removed}
 
 
-def _remove_tree(directory: int, name: bytes, place: bytes) -> int:
-    """How many were removed below."""
-    deadline = time.monotonic() + SECONDS
+def erase(path: os.PathLike[str]) -> None:
+    """Remove a tree of Strata's own, in which nobody else is, however long it takes; none is there: fine."""
+    above, name = os.path.split(os.fsencode(path))
+    try:
+        directory = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            _remove_tree(directory, name, name, math.inf)
+    finally:
+        os.close(directory)
+
+
+def _remove_tree(directory: int, name: bytes, place: bytes, deadline: float) -> int:
+    """How many were removed below, and the directory itself."""
     removed = 0
     with Descent(directory) as way:
         way.enter(name)
@@ -58,7 +72,7 @@ def _remove_tree(directory: int, name: bytes, place: bytes) -> int:
             if _rmdir(way.fd, left):
                 removed += 1
                 if not way.names:
-                    return removed - 1
+                    return removed
             else:
                 way.enter(left)  # something new has come while it was being cleared
 
