@@ -16,7 +16,7 @@ import msgspec
 from strata.errors import NotFound, ResourceExhausted, StrataError
 from strata.sandbox import descriptor_store
 from strata.sandbox.cgroup import Emptiness, Group
-from strata.sandbox.children import watch
+from strata.sandbox.children import Child, watch
 from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.foreground import Foreground
 from strata.sandbox.plan import Wanted, reading
@@ -50,7 +50,7 @@ class Runs:
         for number, kept in self._store.take(_KIND, self._session.key).items():
             try:
                 self._take_back(number, kept)
-            except (StrataError, LookupError, msgspec.MsgspecError):
+            except (StrataError, LookupError, OSError, msgspec.MsgspecError):
                 log.exception("cannot take back run %s of %s", number, self._session.key.label)
                 self._forget(number, *_ROLES)
                 for fd in kept.values():
@@ -139,34 +139,40 @@ class Runs:
     async def _start(self, number: str, wanted: Wanted, given: Mapping[str, int], group: Group) -> Run:
         plan = SpawnPlan(wanted.argv, self._session.environment(wanted.env), wanted.cwd)
         started = time.time()
-        with reading(wanted.stdin) as inline, _pipe() as (out, out_w), _pipe() as (err, err_w):
-            child = await self._session.spawn(plan, [given.get("stdin", inline), out_w, err_w], group)
-            ours = {"out.pipe": os.dup(out), "err.pipe": os.dup(err)}
-        keeper = child.keeper.pid if child.keeper else 0
-        deadline = started + wanted.timeout if wanted.timeout else None
-        about = About(number, wanted.argv, wanted.cwd, started, keeper, deadline)
-        rings = {role: Ring.make(f"strata-{role}", KEPT_BYTES) for role in ("out", "err")}
-        rings["out"].note(msgspec.json.encode(about))
-        kept = {"status": child.status_fd, **ours, **{role: ring.fd for role, ring in rings.items()}}
-        self._store.push({self._name(number, role): fd for role, fd in kept.items()})
-        run = Run(about, self._emptiness)
-        out_stream = Stream("stdout", rings["out"], ours["out.pipe"], run.changed)
-        err_stream = Stream("stderr", rings["err"], ours["err.pipe"], run.changed)
-        return self._add(run, Parts(out_stream, err_stream, child, group))
+        with contextlib.ExitStack() as undo, reading(wanted.stdin) as inline:
+            rings = {role: Ring.make(f"strata-{role}", KEPT_BYTES) for role in ("out", "err")}
+            for ring in rings.values():
+                undo.callback(ring.close)
+            with _pipe() as (out, out_w), _pipe() as (err, err_w):
+                child = await self._session.spawn(plan, [given.get("stdin", inline), out_w, err_w], group)
+                undo.callback(child.abandon)
+                pipes = {"out.pipe": os.dup(out), "err.pipe": os.dup(err)}
+            for fd in pipes.values():
+                undo.callback(os.close, fd)
+            keeper = child.keeper.pid if child.keeper else 0
+            deadline = started + wanted.timeout if wanted.timeout else None
+            about = About(number, wanted.argv, wanted.cwd, started, keeper, deadline)
+            rings["out"].note(msgspec.json.encode(about))
+            kept = {"status": child.status_fd, **pipes, **{role: ring.fd for role, ring in rings.items()}}
+            self._store.push({self._name(number, role): fd for role, fd in kept.items()})
+            undo.pop_all()
+        return self._add(about, rings, pipes, child, group)
 
     def _take_back(self, number: str, kept: dict[str, int]) -> None:
         rings = {role: Ring(kept[role]) for role in ("out", "err")}
         notes = rings["out"].notes()
-        run = Run(msgspec.json.decode(notes[0], type=About), self._emptiness)
-        child = None if len(notes) > 1 else watch(None, kept["status"])
+        about = msgspec.json.decode(notes[0], type=About)
         group = self._session.groups.scope.make(f"run-{number}")
-        out = Stream("stdout", rings["out"], kept.get("out.pipe", -1), run.changed)
-        err = Stream("stderr", rings["err"], kept.get("err.pipe", -1), run.changed)
-        self._add(run, Parts(out, err, child, group))
+        child = None if len(notes) > 1 else watch(None, kept["status"])
+        self._add(about, rings, kept, child, group)
 
-    def _add(self, run: Run, parts: Parts) -> Run:
-        self._runs[run.about.id] = run
-        run.begin(parts, self._ended)
+    def _add(
+        self, about: About, rings: Mapping[str, Ring], pipes: Mapping[str, int], child: Child | None, group: Group
+    ) -> Run:
+        run = self._runs[about.id] = Run(about, self._emptiness)
+        out = Stream("stdout", rings["out"], pipes.get("out.pipe", -1), run.changed)
+        err = Stream("stderr", rings["err"], pipes.get("err.pipe", -1), run.changed)
+        run.begin(Parts(out, err, child, group), self._ended)
         run.over.add_done_callback(lambda task: None if task.cancelled() else self._over(run))
         return run
 

@@ -61,7 +61,7 @@ class Terminals:
         for name, kept in self._store.take(_KIND, self._session.key).items():
             try:
                 self._take_back(name, kept)
-            except (StrataError, LookupError, ValueError):
+            except (StrataError, LookupError, OSError, ValueError):
                 log.exception("cannot take back terminal %s of %s", name, self._session.key.label)
                 self._forget(name)
                 for fd in kept.values():
@@ -152,9 +152,15 @@ class Terminals:
             ended = await child.ended
             group.remove()
             raise Internal(f"cannot open a terminal: {ended.message}")
-        ring = Ring.make("strata-terminal", KEPT_BYTES)
-        ring.note(json.dumps(about).encode())
-        self._store.push(self._names(name, {"master": master, "ring": ring.fd, "status": child.status_fd}))
+        with contextlib.ExitStack() as undo:
+            undo.callback(group.kill)
+            undo.callback(child.abandon)
+            undo.callback(os.close, master)
+            ring = Ring.make("strata-terminal", KEPT_BYTES)
+            undo.callback(ring.close)
+            ring.note(json.dumps(about).encode())
+            self._store.push(self._names(name, {"master": master, "ring": ring.fd, "status": child.status_fd}))
+            undo.pop_all()
         return self._add(name, Parts(master, ring, child, group), about)
 
     def _plan(self, command: str | None) -> SpawnPlan:

@@ -348,6 +348,25 @@ def test_only_the_newest_ended_runs_are_kept_and_nothing_of_the_others(strata: N
         many.call("close")
 
 
+def test_background_runs_of_a_session_are_bounded(strata: Node) -> None:
+    many = Inside(strata, "runstest", "bounded")
+    many.call("create")
+    try:
+        for _ in range(64):
+            many.begin("exec sleep 86409")
+        code, said = many.refusal("run", argv=["true"], background=True)
+        assert (code, said[:22]) == (7, "cannot start more: 64 ")
+        assert many.run("true")["exit_code"] == 0
+    finally:
+        many.call("close")
+
+
+def test_the_caller_may_choose_the_id_of_a_run_once(inside: Inside) -> None:
+    assert inside.begin("true", id="0123456789abcdef") == "0123456789abcdef"
+    assert inside.refusal("run", argv=["true"], background=True, id="0123456789abcdef")[0] == 8
+    assert inside.refusal("run", argv=["true"], id="../x")[0] == 1
+
+
 def test_closing_a_session_lets_go_of_all_its_descriptors(strata: Node) -> None:
     """What they are, not their numbers: another test's may come and go."""
 
