@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from strata.sandbox.launcher import joining, kernel, userns
 from strata.sandbox.layers import build, bwrap
 
 BASE = 0x7000_0000
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/sbin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/sbin", "HOME": "/root", "LC_ALL": "C"}
 
 
 class Refused(Exception):
@@ -60,7 +59,7 @@ class Box(NamedTuple):
 
     def look(self, function: Callable[[], Any]) -> Any:
         """Call a function in a process outside, privileged as the launcher's workers are; what it returned."""
-        status, output = ran(self.plan["uid"], lambda: print(json.dumps(function())))
+        status, output = ran(self.plan["uid"], lambda: _tell(json.dumps(function())))
         assert status == 0, output
         return json.loads(output)
 
@@ -77,6 +76,10 @@ def ran(uid: int, function: Callable[[], None]) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), output.decode("utf-8", "replace")
 
 
+def _tell(text: str) -> None:
+    os.write(1, text.encode())
+
+
 def _be(uid: int, writable: int, function: Callable[[], None]) -> None:
     try:
         for number in (1, 2):
@@ -88,7 +91,6 @@ def _be(uid: int, writable: int, function: Callable[[], None]) -> None:
             os.setresuid(uid, uid, uid)
             kernel.set_dumpable(True)
         function()
-        sys.stdout.flush()
         os._exit(0)
     except Exception:  # noqa: BLE001  the parent reads it as the output
         os.write(2, traceback.format_exc().encode())
@@ -147,12 +149,13 @@ def _open(plan: dict[str, Any], said: int, info: int, seccomp: bytes) -> None:
         joining.become_root()
     for number, end in enumerate(os.pipe()):
         os.dup2(end, number)
-    program = os.memfd_create("seccomp")
-    os.write(program, seccomp)
-    os.lseek(program, 0, os.SEEK_SET)
-    given = program if seccomp else None
-    argv = bwrap.arguments(root, network=plan["network"], info_fd=info, seccomp_fd=given)
-    kept = [0, 1, 2, info, program, *root.inherited]
+    program = None
+    if seccomp:
+        program = os.memfd_create("seccomp")
+        os.write(program, seccomp)
+        os.lseek(program, 0, os.SEEK_SET)
+    argv = bwrap.arguments(root, network=plan["network"], info_fd=info, seccomp_fd=program)
+    kept = [0, 1, 2, info, *root.inherited, *([] if program is None else [program])]
     kernel.close_all_but(kept)
     for fd in kept:
         os.set_inheritable(fd, True)
