@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from strata.config import VARIABLES
 from strata.paths import Paths
 from strata.units.access import Access, access
 
@@ -17,7 +19,10 @@ Mode: TypeAlias = Literal["system", "user", "embedded"]
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """`code_paths` are directories that every service must be able to read; `code` is how sealed ones get to."""
+    """`code_paths` are directories that every service must be able to read; `code` is how sealed ones get to.
+
+    `settings` are the variables that override the settings file: who starts Strata sets them for all of it.
+    """
 
     mode: Mode
     systemd_version: int
@@ -29,6 +34,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     code: Access
     node_id: str = "local-0"
     api_address: str = "127.0.0.1:2280"
+    settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def private(self) -> bool:
@@ -72,7 +78,13 @@ def context(
         code=access(seen),
         node_id=node_id,
         api_address=api_address,
+        settings=settings_here(os.environ),
     )
+
+
+def settings_here(env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The variables in an environment that settings are read from (strata.config), but for the node's id."""
+    return tuple((name, env[name]) for name in VARIABLES if env.get(name) and name != "STRATA_NODE_ID")
 
 
 def own_code() -> tuple[str, ...]:
