@@ -250,7 +250,7 @@ class AsyncSession:
     async def _pages(self, verb: Verb[Page[R]], **params: Any) -> AsyncGenerator[R, None]:
         cursor = None
         while cursor != "":
-            page = await self._ask(verb, **params, cursor=cursor)
+            page = await self._ask(verb, **params, after=cursor)
             for item in page.items:
                 yield item
             cursor = page.next

@@ -242,7 +242,7 @@ class Session:
     def _pages(self, verb: Verb[Page[R]], **params: Any) -> Iterator[R]:
         cursor = None
         while cursor != "":
-            page = self._ask(verb, **params, cursor=cursor)
+            page = self._ask(verb, **params, after=cursor)
             yield from page.items
             cursor = page.next
 
