@@ -99,7 +99,7 @@ class Bench:
 @contextlib.asynccontextmanager
 async def bench(shell: str = "/bin/bash", output_max: int = 1_048_576) -> AsyncIterator[Bench]:
     """Everything, made anew and removed."""
-    directory = Path(tempfile.mkdtemp(prefix="strata-shell-"))
+    directory = Path(tempfile.mkdtemp(prefix="strata-shell-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     for name in ("exchange", "root"):
         (directory / name).mkdir(mode=0o711)
     layout = cgroup.layout()

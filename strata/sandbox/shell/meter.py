@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What one exec cost, by the counters of the shell's cgroup. They are read so often that their files stay open."""
+"""What one exec cost and left, by the files of the shell's cgroup. They are read so often that they stay open."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Meter:
             if group.memory
             else (group.tree / "memory.peak", group.tree / "memory.events")
         )
+        self._processes = _opened(group.tree / "cgroup.procs", os.O_RDONLY)
         self._cpu = _opened(group.tree / "cpu.stat", os.O_RDONLY)
         self._kills = _opened(kills, os.O_RDONLY)
         self._peak = _opened(peak, os.O_RDWR)
@@ -31,7 +32,7 @@ class Meter:
 
     def close(self) -> None:
         """Count no more."""
-        for fd in (self._cpu, self._kills, self._peak):
+        for fd in (self._processes, self._cpu, self._kills, self._peak):
             if fd >= 0:
                 os.close(fd)
 
@@ -41,6 +42,10 @@ class Meter:
         if self._peak >= 0:
             with contextlib.suppress(OSError):  # opened for reading only
                 os.pwrite(self._peak, b"0", 0)
+
+    def holds_only(self, pid: int) -> bool:
+        """Whether no other process is in the cgroup."""
+        return _read(self._processes).strip() in (b"", b"%d" % pid)
 
     @property
     def cpu_ms(self) -> float:

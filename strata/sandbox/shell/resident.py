@@ -124,7 +124,7 @@ class Resident:
 
     def alone(self) -> bool:
         """Whether nothing but the shell is in its cgroup."""
-        return all(pid == self.pid for pid in self.group.pids())
+        return self.meter.holds_only(self.pid)
 
     def close(self) -> None:
         """Let go of it; it goes on. The slot stays the caller's."""

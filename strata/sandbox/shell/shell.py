@@ -63,6 +63,7 @@ class Shell:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._running = False
+        self._loop = asyncio.get_running_loop()
         self._recovery: asyncio.Task[None] | None = None
 
     # --- a part of a session
@@ -141,7 +142,7 @@ class Shell:
     def _release(self) -> None:
         self._running = False
         # What it left is looked at once it is answered; whoever is next comes after that.
-        asyncio.get_running_loop().call_soon(self._settle)
+        self._loop.call_soon(self._settle)
         self._turn.release()
 
     async def _run(self, command: Command) -> Outcome:
