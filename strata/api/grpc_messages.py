@@ -18,7 +18,7 @@ from strata.errors import Internal
 M = TypeVar("M", bound=Message)
 
 # Fields whose names could not be the room's: `from` and `to` are the room's, and `from` is a keyword in many languages.
-RENAMED = {"from_path": "from", "to_path": "to"}
+RENAMED = {"from_path": "from", "to_path": "to", "from_path_b64": "from_b64", "to_path_b64": "to_b64"}
 
 _NUMBERS = {
     FieldDescriptor.CPPTYPE_INT32: int,
@@ -38,6 +38,8 @@ def params_of(message: Message) -> dict[str, Any]:
         name = RENAMED.get(field.name, field.name)
         if field.type == FieldDescriptor.TYPE_BYTES:
             params |= _text_or_base64(name, value)
+        elif name == "mode":
+            params[name] = f"{value:04o}"
         else:
             params[name] = _plain(field, value)
     return params

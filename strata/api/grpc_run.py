@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from strata.api.grpc_call import Call
 from strata.api.grpc_messages import filled, params_of
 from strata.api.pipes import ReadEnd, WriteEnd
 from strata.api.proto.strata.v1 import sandbox_pb2 as v1
-from strata.errors import InvalidArgument
+from strata.errors import Conflict, InvalidArgument, NotFound
 
 CHUNK = 262_144
 
@@ -23,13 +24,14 @@ async def run(call: Call) -> None:
     first = await call.first()
     if not first.HasField("start"):
         raise InvalidArgument("cannot run: the first message must be `start`")
-    params = params_of(first.start)
+    params = {"id": secrets.token_hex(8)} | params_of(first.start)
     if first.start.background:
         result = await call.ask("sandbox.run", params)
     else:
         params.pop("stdin", params.pop("stdin_b64", None))
         with _pipes() as pipes:
-            result = await beside(_ran(call, params, pipes), _fed(call, first.start.stdin, pipes.stdin))
+            which = {"owner": first.start.owner, "session": first.start.session, "id": params["id"]}
+            result = await beside(_ran(call, params, pipes), _fed(call, first.start.stdin, which, pipes.stdin))
     await call.send(v1.RunOutput(result=filled(v1.CommandResult, result)))
 
 
@@ -74,14 +76,26 @@ async def _sent(call: Call, name: str, end: ReadEnd) -> None:
         offset += len(data)
 
 
-async def _fed(call: Call, begin: bytes, stdin: WriteEnd) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the program reads no more; that is its own affair
-        await stdin.write(begin)
-        async for message in call.messages():
-            if message.HasField("start"):
-                raise InvalidArgument("cannot run: `start` is for the first message only")
-            await stdin.write(message.stdin)
+async def _fed(call: Call, begin: bytes, which: dict[str, str], stdin: WriteEnd) -> None:
+    await _typed(begin, stdin)
+    async for message in call.messages():
+        if message.HasField("start"):
+            raise InvalidArgument("cannot run: `start` is for the first message only")
+        if message.HasField("signal"):
+            await _signalled(call, which | {"signal": message.signal})
+        else:
+            await _typed(message.stdin, stdin)
     stdin.close()
+
+
+async def _typed(data: bytes, stdin: WriteEnd) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the program reads no more; that is its own affair
+        await stdin.write(data)
+
+
+async def _signalled(call: Call, params: dict[str, str]) -> None:
+    with contextlib.suppress(Conflict, NotFound):  # it has ended, as its result will tell, or has not begun
+        await call.ask("sandbox.signal", params)
 
 
 async def output(call: Call) -> None:

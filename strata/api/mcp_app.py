@@ -96,8 +96,8 @@ class _Endpoint:
                 f"cannot open another MCP session: this token has {MOST_SESSIONS_PER_TOKEN}; end some with DELETE"
             )
         try:
-            # The room looks at the token first and then misses the command, so nothing is done.
-            await self._door.room.call("sandbox.exec", {}, token)
+            # The room looks at the token first and then misses a parameter, so nothing is done.
+            await self._door.room.call("sandbox.signal", {}, token)
         except (Unauthenticated, Unavailable):
             raise
         except StrataError:

@@ -62,10 +62,7 @@ class WriteFile(Addressed, frozen=True, kw_only=True):
     encoding: Annotated[
         Literal["utf-8", "base64"], Meta(description="How `content` is written: as text, or base64 for any bytes.")
     ] = "utf-8"
-    mode: (
-        Annotated[int, Meta(description="Permission bits as a number, such as 493 for rwxr-xr-x.", ge=0, le=0o7777)]
-        | UnsetType
-    ) = UNSET
+    mode: Annotated[str, Meta(description="Permission bits in octal, such as 0755.")] | UnsetType = UNSET
 
 
 class ReadFile(Addressed, frozen=True, kw_only=True):

@@ -77,10 +77,11 @@ class Given(msgspec.Struct, frozen=True):
         return {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
 
 
-class Commanded(Given, frozen=True, kw_only=True):
-    """Of sandbox.exec, which misses a command before it looks at anything else, as the real one does."""
+class Signalled(Given, frozen=True, kw_only=True):
+    """Of sandbox.signal, whose parameters are required, as those of the real one are."""
 
-    command: str
+    id: str
+    signal: str
 
 
 class Room:
@@ -185,6 +186,11 @@ async def run(room: Room, call: Call, given: Given) -> Any:
     return result(id="r2")
 
 
+def interrupt(room: Room, call: Call, given: Given) -> Any:
+    room.release.set()
+    return {"id": given.id, "signal": given.signal, "processes": 1}
+
+
 def copy(source: int, target: int) -> None:
     while data := os.read(source, 65_536):
         while data:
@@ -204,7 +210,12 @@ async def put(room: Room, call: Call, given: Given) -> Any:
         raise PermissionDenied("cannot put /etc/shadow: it is not yours")
     content = await asyncio.to_thread(slurp, call.descriptors[0], room)
     room.files[given.path] = content
-    return {"path": given.path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "mode": "0644"}
+    return {
+        "path": given.path,
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "mode": given.mode or "0644",
+    }
 
 
 def slurp(source: int, room: Room) -> bytes:
@@ -313,7 +324,7 @@ SCRIPT: dict[str, Callable[..., Any]] = {
     "kill": said({"status": "killed"}),
     "terminals": said({"terminals": []}),
     "resize": said({}),
-    "signal": said({"status": "sent"}),
+    "signal": interrupt,
     "move": said({}),
     "list": said({"sessions": [{"owner": "a", "session": "b", "created_at": "2026-11-22T03:11:00Z"}]}),
     "usage": said({"cpu_ms": 1, "memory": 2**40, "tasks": 3, "disk": {"used": 5}}),
@@ -323,7 +334,7 @@ SCRIPT: dict[str, Callable[..., Any]] = {
 }
 
 
-PARAMS: dict[str, type[Given]] = {"exec": Commanded}
+PARAMS: dict[str, type[Given]] = {"signal": Signalled}
 
 
 def methods() -> tuple[Method, ...]:

@@ -360,6 +360,17 @@ def test_output_comes_before_the_program_ends(door: Opened, client: Client) -> N
     typing.done()
 
 
+def test_a_signal_goes_to_the_program_that_runs(door: Opened, client: Client) -> None:
+    typing = Typing(start("block"))
+    replies = client.stream("Run", typing)
+    next(replies)
+    typing.type(v1.RunInput(signal="INT"))
+    gathered(replies)
+    typing.done()
+    sent = door.room.last("sandbox.signal")
+    assert (sent["signal"], sent["id"]) == ("INT", door.room.last("sandbox.run")["id"])
+
+
 def test_cancelling_a_run_cancels_it_in_the_room(door: Opened, client: Client) -> None:
     typing = Typing(start("block"))
     replies = client.stream("Run", typing)
@@ -412,6 +423,12 @@ def test_a_file_goes_in_and_out(door: Opened, client: Client) -> None:
     *chunks, last = list(client.v1("Get", path="/root/f"))
     assert b"".join(chunk.data for chunk in chunks) == content
     assert (last.end.size, last.end.sha256, last.end.mode, last.end.eof) == (len(content), told.sha256, 0o640, True)
+
+
+def test_modes_are_numbers(door: Opened, client: Client) -> None:
+    begin = v1.PutInput(start=v1.PutStart(**IDS, path="/root/x", mode=0o750))
+    assert client.stream("Put", [begin]).mode == 0o750
+    assert door.room.last("sandbox.put")["mode"] == "0750"
 
 
 def test_a_part_of_a_file(door: Opened, client: Client) -> None:

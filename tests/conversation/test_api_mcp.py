@@ -288,8 +288,8 @@ def test_an_empty_file_may_be_written(door: Opened) -> None:
 
 
 def test_bytes_are_written_and_read_as_base64(door: Opened) -> None:
-    tool(door, "write_file", path="/b", content="//4=", encoding="base64", mode=0o755, **IDS)
-    assert (door.room.files["/b"], door.room.last("sandbox.put")["mode"]) == (b"\xff\xfe", 0o755)
+    tool(door, "write_file", path="/b", content="//4=", encoding="base64", mode="0755", **IDS)
+    assert (door.room.files["/b"], door.room.last("sandbox.put")["mode"]) == (b"\xff\xfe", "0755")
     read = tool(door, "read_file", path="/b", **IDS)
     assert texts(read) == ["[not text; base64 follows]", "//4="]
 

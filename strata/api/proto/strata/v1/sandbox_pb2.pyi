@@ -167,8 +167,8 @@ class ExecRequest(_message.Message):
     session: str
     command: str
     timeout_ms: int
-    stdin: bytes
-    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., command: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., stdin: _Optional[bytes] = ...) -> None: ...
+    stdin: str
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., command: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., stdin: _Optional[str] = ...) -> None: ...
 
 class CommandResult(_message.Message):
     __slots__ = ("output", "stdout", "stderr", "exit_code", "signal", "ended", "elapsed", "elapsed_ms", "truncated", "cpu_ms", "memory_peak", "cwd", "error", "shell", "id", "state")
@@ -207,7 +207,7 @@ class CommandResult(_message.Message):
     def __init__(self, output: _Optional[bytes] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., exit_code: _Optional[int] = ..., signal: _Optional[str] = ..., ended: _Optional[str] = ..., elapsed: _Optional[str] = ..., elapsed_ms: _Optional[float] = ..., truncated: _Optional[bool] = ..., cpu_ms: _Optional[float] = ..., memory_peak: _Optional[int] = ..., cwd: _Optional[str] = ..., error: _Optional[str] = ..., shell: _Optional[str] = ..., id: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
 
 class RunStart(_message.Message):
-    __slots__ = ("owner", "session", "argv", "env", "cwd", "timeout_ms", "background", "stdin")
+    __slots__ = ("owner", "session", "argv", "env", "cwd", "timeout_ms", "background", "stdin", "id")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +223,7 @@ class RunStart(_message.Message):
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     STDIN_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
     owner: str
     session: str
     argv: _containers.RepeatedScalarFieldContainer[str]
@@ -231,15 +232,18 @@ class RunStart(_message.Message):
     timeout_ms: int
     background: bool
     stdin: bytes
-    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., cwd: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., background: _Optional[bool] = ..., stdin: _Optional[bytes] = ...) -> None: ...
+    id: str
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., cwd: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., background: _Optional[bool] = ..., stdin: _Optional[bytes] = ..., id: _Optional[str] = ...) -> None: ...
 
 class RunInput(_message.Message):
-    __slots__ = ("start", "stdin")
+    __slots__ = ("start", "stdin", "signal")
     START_FIELD_NUMBER: _ClassVar[int]
     STDIN_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
     start: RunStart
     stdin: bytes
-    def __init__(self, start: _Optional[_Union[RunStart, _Mapping]] = ..., stdin: _Optional[bytes] = ...) -> None: ...
+    signal: str
+    def __init__(self, start: _Optional[_Union[RunStart, _Mapping]] = ..., stdin: _Optional[bytes] = ..., signal: _Optional[str] = ...) -> None: ...
 
 class OutputChunk(_message.Message):
     __slots__ = ("stream", "offset", "data")
@@ -270,16 +274,18 @@ class RunRequest(_message.Message):
     def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
 
 class SignalRequest(_message.Message):
-    __slots__ = ("owner", "session", "id", "signal")
+    __slots__ = ("owner", "session", "id", "signal", "group")
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
     owner: str
     session: str
     id: str
     signal: str
-    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., id: _Optional[str] = ..., signal: _Optional[str] = ...) -> None: ...
+    group: bool
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., id: _Optional[str] = ..., signal: _Optional[str] = ..., group: _Optional[bool] = ...) -> None: ...
 
 class WaitRequest(_message.Message):
     __slots__ = ("owner", "session", "id", "wait_ms")
@@ -442,20 +448,22 @@ class PathRequest(_message.Message):
     def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., path_b64: _Optional[str] = ..., next: _Optional[str] = ...) -> None: ...
 
 class PutStart(_message.Message):
-    __slots__ = ("owner", "session", "path", "mode", "size", "sha256")
+    __slots__ = ("owner", "session", "path", "mode", "size", "sha256", "path_b64")
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
+    PATH_B64_FIELD_NUMBER: _ClassVar[int]
     owner: str
     session: str
     path: str
     mode: int
     size: int
     sha256: str
-    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., mode: _Optional[int] = ..., size: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+    path_b64: str
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., mode: _Optional[int] = ..., size: _Optional[int] = ..., sha256: _Optional[str] = ..., path_b64: _Optional[str] = ...) -> None: ...
 
 class PutInput(_message.Message):
     __slots__ = ("start", "data")
@@ -480,18 +488,20 @@ class PutReply(_message.Message):
     def __init__(self, path: _Optional[str] = ..., size: _Optional[int] = ..., sha256: _Optional[str] = ..., mode: _Optional[int] = ..., created: _Optional[bool] = ...) -> None: ...
 
 class GetRequest(_message.Message):
-    __slots__ = ("owner", "session", "path", "offset", "size")
+    __slots__ = ("owner", "session", "path", "offset", "size", "path_b64")
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    PATH_B64_FIELD_NUMBER: _ClassVar[int]
     owner: str
     session: str
     path: str
     offset: int
     size: int
-    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., offset: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
+    path_b64: str
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., offset: _Optional[int] = ..., size: _Optional[int] = ..., path_b64: _Optional[str] = ...) -> None: ...
 
 class FileInfo(_message.Message):
     __slots__ = ("size", "sha256", "mode", "mtime", "total", "eof", "changed")
@@ -550,52 +560,66 @@ class ListFilesReply(_message.Message):
     def __init__(self, path: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[FileEntry, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
 
 class MakeDirectoryRequest(_message.Message):
-    __slots__ = ("owner", "session", "path", "parents")
+    __slots__ = ("owner", "session", "path", "parents", "mode", "path_b64")
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     PARENTS_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    PATH_B64_FIELD_NUMBER: _ClassVar[int]
     owner: str
     session: str
     path: str
     parents: bool
-    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., parents: _Optional[bool] = ...) -> None: ...
+    mode: int
+    path_b64: str
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., parents: _Optional[bool] = ..., mode: _Optional[int] = ..., path_b64: _Optional[str] = ...) -> None: ...
 
 class MoveRequest(_message.Message):
-    __slots__ = ("owner", "session", "from_path", "to_path")
+    __slots__ = ("owner", "session", "from_path", "to_path", "replace", "from_path_b64", "to_path_b64")
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     FROM_PATH_FIELD_NUMBER: _ClassVar[int]
     TO_PATH_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_FIELD_NUMBER: _ClassVar[int]
+    FROM_PATH_B64_FIELD_NUMBER: _ClassVar[int]
+    TO_PATH_B64_FIELD_NUMBER: _ClassVar[int]
     owner: str
     session: str
     from_path: str
     to_path: str
-    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., from_path: _Optional[str] = ..., to_path: _Optional[str] = ...) -> None: ...
+    replace: bool
+    from_path_b64: str
+    to_path_b64: str
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., from_path: _Optional[str] = ..., to_path: _Optional[str] = ..., replace: _Optional[bool] = ..., from_path_b64: _Optional[str] = ..., to_path_b64: _Optional[str] = ...) -> None: ...
 
 class RemoveRequest(_message.Message):
-    __slots__ = ("owner", "session", "path", "recursive")
+    __slots__ = ("owner", "session", "path", "recursive", "path_b64")
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     RECURSIVE_FIELD_NUMBER: _ClassVar[int]
+    PATH_B64_FIELD_NUMBER: _ClassVar[int]
     owner: str
     session: str
     path: str
     recursive: bool
-    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., recursive: _Optional[bool] = ...) -> None: ...
+    path_b64: str
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., recursive: _Optional[bool] = ..., path_b64: _Optional[str] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
-    __slots__ = ("owner", "session", "path", "recursive")
+    __slots__ = ("owner", "session", "path", "recursive", "path_b64")
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     RECURSIVE_FIELD_NUMBER: _ClassVar[int]
+    PATH_B64_FIELD_NUMBER: _ClassVar[int]
     owner: str
     session: str
     path: str
     recursive: bool
-    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., recursive: _Optional[bool] = ...) -> None: ...
+    path_b64: str
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., recursive: _Optional[bool] = ..., path_b64: _Optional[str] = ...) -> None: ...
 
 class WatchEvent(_message.Message):
     __slots__ = ("event", "path", "from_path", "kind", "path_b64")
@@ -626,6 +650,32 @@ class Change(_message.Message):
     metadata: bool
     path_b64: str
     def __init__(self, path: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., size: _Optional[int] = ..., metadata: _Optional[bool] = ..., path_b64: _Optional[str] = ...) -> None: ...
+
+class DiffRequest(_message.Message):
+    __slots__ = ("owner", "session", "next")
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    owner: str
+    session: str
+    next: str
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., next: _Optional[str] = ...) -> None: ...
+
+class ExportRequest(_message.Message):
+    __slots__ = ("owner", "session", "path", "path_b64", "changes", "attributes")
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    PATH_B64_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    owner: str
+    session: str
+    path: str
+    path_b64: str
+    changes: bool
+    attributes: bool
+    def __init__(self, owner: _Optional[str] = ..., session: _Optional[str] = ..., path: _Optional[str] = ..., path_b64: _Optional[str] = ..., changes: _Optional[bool] = ..., attributes: _Optional[bool] = ...) -> None: ...
 
 class DiffReply(_message.Message):
     __slots__ = ("changes", "next")
