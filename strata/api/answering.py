@@ -42,7 +42,7 @@ def http_status(error: StrataError) -> int:
 
 def error_reply(error: StrataError) -> Reply:
     """An error as JSON, with what HTTP wants said of it."""
-    headers: tuple[tuple[str, str], ...] = tuple(error.details.get("headers", {}).items())
+    headers: tuple[tuple[str, str], ...] = getattr(error, "headers", ())
     if isinstance(error, Unauthenticated):
         headers += (("www-authenticate", 'Bearer realm="strata"'),)  # RFC 9110, 11.6.1
     if isinstance(error, Unavailable | ResourceExhausted):

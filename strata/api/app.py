@@ -63,8 +63,10 @@ class App:
             if not connection.lost:
                 raise
         except answering.Broken as broken:
-            log.warning("a reply ended early: %s", broken)
+            log.info("a reply ended early: %s", broken)
+            connection.watcher = None
             connection.transport.abort()
+            await connection.ended.wait()
         finally:
             connection.watcher = None
 

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 Labels: TypeAlias = Annotated[dict[str, str], Meta(description="Names and values to find the session by")]
 Path: TypeAlias = Annotated[str, Meta(description="Path inside the session; a relative one starts at /root")]
+Mode: TypeAlias = Annotated[str, Meta(description="Permissions in octal, such as 0644", pattern="^[0-7]{1,4}$")]
 TimeoutMs: TypeAlias = Annotated[int, Meta(description="Milliseconds until the command is ended")]
 
 
@@ -101,7 +102,8 @@ class Output(Body, kw_only=True):
 
 
 class Signal(Body, kw_only=True):
-    signal: Annotated[str, Meta(description="TERM, INT, HUP, KILL …")] = "TERM"
+    signal: Annotated[str, Meta(description="TERM, INT, HUP, KILL …, or a number")]
+    group: Annotated[bool, Meta(description="To its whole process group, not only to the program")] = False
 
 
 class Wait(Body, kw_only=True):
@@ -125,11 +127,12 @@ class Resize(Body, kw_only=True):
 class At(Body, kw_only=True):
     """A path."""
 
-    path: Path
+    path: Path | None = None
+    path_b64: Annotated[str, Meta(description="The same in base64, for a name that is not UTF-8")] | None = None
 
 
 class Put(At, kw_only=True):
-    mode: Annotated[str, Meta(description="Permissions in octal, such as 0644", pattern="^[0-7]{1,4}$")] | None = None
+    mode: Mode | None = None
     sha256: Annotated[str | None, Meta(description="Refuse the file when its sum is another")] = None
 
 
@@ -138,12 +141,16 @@ class Listing(At, kw_only=True):
 
 
 class Mkdir(At, kw_only=True):
+    mode: Mode | None = None
     parents: Annotated[bool, Meta(description="Make those above it too; one that is there is no error")] = False
 
 
 class Move(Body, kw_only=True):
-    from_: Annotated[str, Meta(description="The path as it is")] = msgspec.field(name="from")
-    to: Annotated[str, Meta(description="The path as it is to be")]
+    from_: Annotated[str | None, Meta(description="The path as it is")] = msgspec.field(default=None, name="from")
+    from_b64: Annotated[str | None, Meta(description="The same in base64")] = None
+    to: Annotated[str | None, Meta(description="The path as it is to be")] = None
+    to_b64: Annotated[str | None, Meta(description="The same in base64")] = None
+    replace: Annotated[bool, Meta(description="False: refuse when something is there")] = True
 
 
 class Remove(At, kw_only=True):
@@ -158,8 +165,11 @@ class Diff(Body, kw_only=True):
     after: Annotated[str | None, Meta(description="The `next` of the answer before")] = None
 
 
-class Export(Body, kw_only=True):
-    path: Annotated[str | None, Meta(description="Only this and what is below; none is the whole root")] = None
+class Export(At, kw_only=True):
+    """Without a path, the whole root."""
+
+    changes: Annotated[bool, Meta(description="Only what has changed, as layers of images are written")] = False
+    attributes: Annotated[bool, Meta(description="With extended attributes")] = False
 
 
 class Snapshot(Body, kw_only=True):
@@ -170,3 +180,6 @@ class Fork(Body, kw_only=True):
     to_session: Annotated[str, Meta(description="Name of the new session")]
     snapshot: Annotated[str | None, Meta(description="From this snapshot; none is from the session as it is")] = None
     labels: Labels | None = None
+    env: Annotated[dict[str, str] | None, Meta(description="Beside what the old one has")] = None
+    ttl: Annotated[str | None, Meta(description="Closed when idle for so long, such as 30m")] = None
+    lifetime: Annotated[str | None, Meta(description="Ended after so long whatever it does, such as 24h")] = None

@@ -156,11 +156,12 @@ def decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
 
 @functools.cache
 def _list_fields(kind: Hashable) -> frozenset[str]:
-    return frozenset(
-        field.encode_name
-        for field in msgspec.structs.fields(cast(Any, kind))
-        if isinstance(msgspec.inspect.type_info(field.type), msgspec.inspect.ListType)
-    )
+    fields = msgspec.structs.fields(cast(Any, kind))
+    return frozenset(field.encode_name for field in fields if _is_list(msgspec.inspect.type_info(field.type)))
+
+
+def _is_list(kind: msgspec.inspect.Type) -> bool:
+    return isinstance(kind.type if isinstance(kind, msgspec.inspect.Metadata) else kind, msgspec.inspect.ListType)
 
 
 def _too_large(most: int) -> TooLarge:

@@ -21,13 +21,15 @@ from strata.api.framed import PIECE, STDOUT, Frames
 from strata.api.pipes import ReadEnd, WriteEnd
 from strata.api.ranges import Part, part
 from strata.api.routing import Route
-from strata.errors import Conflict, InvalidArgument
+from strata.errors import Conflict
 
 log = logging.getLogger(__name__)
 
 BYTES = "application/octet-stream"
 TAR = "application/x-tar"
 _ABANDON_SECONDS = 30.0
+# What a session wrote must not act as a page of this server, whatever it looks like.
+_ATTACHED = (("content-disposition", "attachment"),)
 _SESSION = "/api/v1/sessions/{owner}/{session}"
 
 
@@ -64,12 +66,12 @@ async def _upload(request: Request, source: WriteEnd) -> None:
 async def get(request: Request) -> Reply:
     """A file, or a part of it; framed with its sum at the end for who asks for that."""
     token = request.token
-    at = {**request.path, "path": request.options(bodies.At).path}
+    at = await parameters(request)
     if request.accepts(framed.MEDIA):
         return await _framed(request, "sandbox.get", at)
     about: dict[str, Any] = await request.door.room.call("sandbox.stat", at, token)
-    if about.get("kind") != "file":
-        raise InvalidArgument(f"cannot send {at['path']}: it is no regular file but a {about.get('kind')}")
+    if about.get("kind") != "file":  # a link, whose target has a size of its own; else the room says what it is
+        return Reply(await _begun(_piped(request, "sandbox.get", at)), media=BYTES, headers=_ATTACHED)
     wanted = part(_range(request, about), about["size"])
     if request.head or not wanted.length:
         return _file(b"", wanted, about)
@@ -92,8 +94,7 @@ def _file(body: bytes | AsyncGenerator[bytes, None], wanted: Part, about: dict[s
         ("content-length", str(wanted.length)),
         ("accept-ranges", "bytes"),
         ("etag", _tag(about)),
-        # What a session wrote must not act as a page of this server, whatever it looks like.
-        ("content-disposition", "attachment"),
+        *_ATTACHED,
     )
     if wanted.whole:
         return Reply(body, media=BYTES, headers=headers)

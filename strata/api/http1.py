@@ -27,6 +27,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.limits = limits
         self.watcher: Callable[[], object] | None = None
         self.lost = False
+        self.ended = asyncio.Event()  # set when it is lost
         self._head = 0  # bytes of the request line and headers that are being read; -1 when they are complete
         self._unwanted = 0
         self._deadline: asyncio.TimerHandle | None = None
@@ -91,6 +92,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self.ended.set()
         self._stop(self._deadline)
         self._stop(self._stalled)
         super().connection_lost(exc)

@@ -14,12 +14,16 @@ from typing import Any
 import msgspec
 
 from strata.api.limits import LIMITS, DoorLimits
+from strata.api.memory import Memory, whole
 from strata.api.room_connection import RoomConnection, connect
 from strata.errors import BY_CODE, Internal, InvalidArgument, ResourceExhausted, StrataError, Unavailable
 from strata.sockets import frame
 
 QUICK = frozenset({"sandbox.stats", "sandbox.list", "sandbox.describe"})
 """Answered at once, so they may use the reserved connections."""
+
+LARGE = frozenset({"sandbox.exec"})
+"""May answer more than a frame holds, into memory that comes with the call."""
 
 EMPTY = msgspec.Raw(b"null")
 
@@ -63,6 +67,7 @@ class RoomPool:
         self._connecting = 0
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._per_token: collections.Counter[str] = collections.Counter()
+        self._memory = Memory()
 
     async def call(self, method: str, params: Any, token: str = "", descriptors: Sequence[int] = ()) -> Any:
         """The result of a call, decoded. Raises the StrataError that the room answered, or Unavailable."""
@@ -73,8 +78,10 @@ class RoomPool:
 
         `params` is anything msgspec encodes to an object. The descriptors stay the caller's to close.
         """
-        async with self._sent(method, params, token, descriptors) as connection:
-            return bytes(_result(await connection.reply()).result)
+        if method in LARGE and not descriptors:
+            with self._memory.lent() as fd:
+                return whole(await self._answered(method, params, token, [fd]), fd)
+        return await self._answered(method, params, token, descriptors)
 
     async def stream(
         self, method: str, params: Any, token: str = "", descriptors: Sequence[int] = ()
@@ -86,10 +93,15 @@ class RoomPool:
 
     def close(self) -> None:
         """Hang up everywhere."""
+        self._memory.close()
         for connection in tuple(self._open):
             connection.abort()
 
     # --- connections
+
+    async def _answered(self, method: str, params: Any, token: str, descriptors: Sequence[int]) -> bytes:
+        async with self._sent(method, params, token, descriptors) as connection:
+            return bytes(_result(await connection.reply()).result)
 
     @contextlib.asynccontextmanager
     async def _sent(

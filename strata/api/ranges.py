@@ -16,6 +16,11 @@ class Unsatisfiable(InvalidArgument):
 
     http: ClassVar[int] = 416
 
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What the answer says of the file (RFC 9110, 15.5.17)."""
+        return (("content-range", f"bytes */{self.details['size']}"),)
+
 
 class Part(NamedTuple):
     """Bytes from `start` on, `length` of them, of a file of `size`."""
@@ -48,7 +53,5 @@ def part(header: str, size: int) -> Part:
         if match[2] and int(match[2]) < int(match[1]):
             return Part(0, size, size)  # not a range at all, so it is ignored (14.2)
     if start >= stop:
-        raise Unsatisfiable(
-            f"cannot send this part: the file has {size} bytes", headers={"content-range": f"bytes */{size}"}
-        )
+        raise Unsatisfiable(f"cannot send this part: the file has {size} bytes", size=size)
     return Part(start, stop - start, size)
