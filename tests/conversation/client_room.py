@@ -111,11 +111,14 @@ def copy(source: int, target: int) -> None:
 
 
 async def output(room: Room, call: Call, given: Any) -> AsyncIterator[Any]:
-    yield {"stream": "stdout", "offset": given.offset["stdout"], "size": 4, "data": "text"}
-    yield {"stream": "stderr", "offset": 7, "size": 2, "data": "\ufffd", "data_b64": "//4=", "lost": 7}
-    if given.follow:
-        await block(room)
-    yield {**RUN, **RESULT, "state": "ended"}
+    try:
+        yield {"stream": "stdout", "offset": given.offset["stdout"], "size": 4, "data": "text"}
+        yield {"stream": "stderr", "offset": 7, "size": 2, "data": "\ufffd", "data_b64": "//4=", "lost": 7}
+        if given.follow:
+            await block(room)
+        yield {**RUN, **RESULT, "state": "ended"}
+    finally:
+        room.cancelled.set()
 
 
 async def put(room: Room, call: Call, given: Any) -> Any:
@@ -164,9 +167,12 @@ def stat(room: Room, call: Call, given: Any) -> Any:
 
 
 async def watch(room: Room, call: Call, given: Any) -> AsyncIterator[Any]:
-    yield {"event": "watching", "path": given.path}
-    yield {"event": "moved", "path": "/root/b", "from": "/root/a"}
-    await block(room)
+    try:
+        yield {"event": "watching", "path": given.path}
+        yield {"event": "moved", "path": "/root/b", "from": "/root/a"}
+        await block(room)
+    finally:
+        room.cancelled.set()
 
 
 async def attach(room: Room, call: Call, given: Any) -> AsyncIterator[Any]:
