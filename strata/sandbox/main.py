@@ -12,6 +12,9 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
+
+from strata import values
 from strata.config import Settings
 from strata.errors import StrataError, Unavailable
 from strata.paths import Paths
@@ -23,7 +26,7 @@ from strata.sandbox.adoption import adopt
 from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.ids import of_scope
 from strata.sandbox.launching import Launcher
-from strata.sandbox.layers import bwrap
+from strata.sandbox.layers import bwrap, stock
 from strata.sandbox.opening import Tools
 from strata.sandbox.permission import SandboxGate
 from strata.sandbox.room import Room
@@ -75,6 +78,7 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
         await adopt(room)
         handlers.adopt(room)
         store.drop_untaken()
+        await asyncio.to_thread(_prepare, room)
         async with following(trust, paths.socket("identity")):
             everybody = SandboxGate(gate, settings.api.insecure_no_auth)
             yield Server(handlers.METHODS, room, everybody, Denials(), _LIMITS, descriptors=True)
@@ -95,6 +99,23 @@ async def _tools(reports: Reports) -> AsyncIterator[Tools]:
     finally:
         await launcher.close()
         await manager.close()
+
+
+def _prepare(room: Room) -> None:
+    """Make what the first session would wait for."""
+    settings = room.settings
+    limits = (
+        settings.limits,
+        *(msgspec.structs.replace(settings.limits, **t.limits) for t in settings.templates.values()),
+    )
+    disks = {(values.size(each.disk_max), each.inodes_max) for each in limits}
+    network = "isolated" if settings.isolate_network else "host"
+    try:
+        cannot = stock.prepare(str(room.root / "stock"), network, disks, room.mapped, alone=not room.sessions)
+    except OSError as error:
+        raise Unavailable(f"cannot prepare for sandboxes: {error}") from error
+    for sentence in cannot:
+        log.warning("%s; what sessions write is kept in memory", sentence)
 
 
 def _require() -> None:

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 
 from strata.sandbox.layers import binding, image
 from strata.sandbox.layers.plan import DISK, STAGE, Plan
+
+# What the lack of loop devices, of the right to use them, or of mke2fs looks like. A full disk does not.
+_MISSING = (errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPERM, errno.EINVAL)
 
 
 def mount(plan: Plan, userns: int | None, warnings: list[str]) -> str:
@@ -16,13 +21,7 @@ def mount(plan: Plan, userns: int | None, warnings: list[str]) -> str:
     Both hold `upper`, the top layer, and `work`, which is the overlay's own (kernel documentation, overlayfs).
     """
     os.mkdir(DISK, 0o700)
-    kind = "tmpfs"
-    if plan.mapped:
-        try:
-            _mount_image(plan)
-            kind = "image"
-        except OSError as error:
-            warnings.append(f"what this session writes is kept in memory: {error.strerror}")
+    kind = "image" if plan.mapped and _mount_image(plan, warnings) else "tmpfs"
     if kind == "tmpfs":
         binding.tmpfs(DISK, f"mode=700,size={plan.disk_bytes},nr_inodes={plan.inodes}")
     for name in ("upper", "work"):
@@ -32,11 +31,19 @@ def mount(plan: Plan, userns: int | None, warnings: list[str]) -> str:
     return kind
 
 
-def _mount_image(plan: Plan) -> None:
+def _mount_image(plan: Plan, warnings: list[str]) -> bool:
     path = f"{plan.directory}/{image.NAME}"
-    if not os.path.exists(path):
-        image.copy(image.empty(plan.stock, plan.disk_bytes, plan.inodes), path)
-    image.mount(path, DISK)
+    try:
+        image.make(plan.stock, plan.disk_bytes, plan.inodes, path)
+        image.mount(path, DISK)
+    except OSError as error:
+        if error.errno not in _MISSING:
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        warnings.append(f"what this session writes is kept in memory: {error.strerror}")
+        return False
+    return True
 
 
 def _directory(path: str) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Disks of sessions: a sparse ext4 image each, which bounds blocks and inodes and gives the writer ENOSPC.
 
-An empty image is formatted once per size and copied after that, holes left out. It has no journal and its mount asks
-for no flushes: a session does not outlive the machine's uptime, so there is nothing that a crash could spoil. Owners in
-it are those inside: 0 is the session's root.
+An empty image of a usual size is formatted once and copied after that, holes left out. It has no journal and its mount
+asks for no flushes: a session does not outlive the machine's uptime, so there is nothing that a crash could spoil.
+Owners in it are those inside: 0 is the session's root.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ _DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/run/current-system/sw/bin")
 
 def empty(stock: str, size: int, inodes: int) -> str:
     """Path of an empty image of `size` bytes with room for so many inodes, made now if nobody has before."""
-    if size < _SMALLEST:
-        raise OSError(errno.EINVAL, f"cannot make a disk of {size} bytes: it takes {_SMALLEST} at least")
-    path = f"{stock}/empty-{size}-{inodes}.ext4"
+    path = _stocked(stock, size, inodes)
     if not os.path.exists(path):
         os.makedirs(stock, 0o700, exist_ok=True)
         unfinished = f"{path}.{os.getpid()}"
@@ -45,6 +43,18 @@ def empty(stock: str, size: int, inodes: int) -> str:
     return path
 
 
+def make(stock: str, size: int, inodes: int, target: str) -> None:
+    """A new empty image at `target`: a copy of one in stock, or formatted where the size is an unusual one."""
+    try:
+        copy(_stocked(stock, size, inodes), target)
+    except FileNotFoundError:
+        _format(target, size, inodes)
+
+
+def _stocked(stock: str, size: int, inodes: int) -> str:
+    return f"{stock}/empty-{size}-{inodes}.ext4"
+
+
 def formatter() -> str:
     """Path of mke2fs. Raises OSError ENOENT, saying what to install."""
     for directory in (*_DIRECTORIES, *os.environ.get("PATH", "").split(":")):
@@ -54,6 +64,8 @@ def formatter() -> str:
 
 
 def _format(path: str, size: int, inodes: int) -> None:
+    if size < _SMALLEST:
+        raise OSError(errno.EINVAL, f"cannot make a disk of {size} bytes: it takes {_SMALLEST} at least")
     program = formatter()
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     os.ftruncate(fd, size)

@@ -107,7 +107,7 @@ def _image(trial: _Trial) -> None:
         raise OSError(0, "only root may mount an image: what sessions write is kept in memory")
     _private()
     path = f"{trial.directory}/{image.NAME}"
-    image.copy(image.empty(trial.stock, _BYTES, _INODES), path)
+    image.make(trial.stock, _BYTES, _INODES, path)
     image.mount(path, STAGE)
 
 
