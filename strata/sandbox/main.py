@@ -12,10 +12,8 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
-
 from strata import values
-from strata.config import Settings
+from strata.config import Settings, limits_of
 from strata.errors import StrataError, Unavailable
 from strata.paths import Paths
 from strata.policy.feed import following
@@ -104,10 +102,7 @@ async def _tools(reports: Reports) -> AsyncIterator[Tools]:
 def _prepare(room: Room) -> None:
     """Make what the first session would wait for."""
     settings = room.settings
-    limits = (
-        settings.limits,
-        *(msgspec.structs.replace(settings.limits, **t.limits) for t in settings.templates.values()),
-    )
+    limits = (settings.limits, *(limits_of(settings.limits, each.limits) for each in settings.templates.values()))
     disks = {(values.size(each.disk_max), each.inodes_max) for each in limits}
     network = "isolated" if settings.isolate_network else "host"
     try:

@@ -62,6 +62,40 @@ def test_a_worker_sees_the_upper_layer_with_ids_as_inside(session: Box) -> None:
     assert (found["writes"], found["image"]) == ("kernel", f"{session.plan['directory']}/{image.NAME}")
 
 
+def test_a_worker_of_an_ordinary_user_sees_the_layers_in_memory(tmp_path: Path) -> None:
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o711)
+    (tmp_path / "state").mkdir()
+    with box.opened(tmp_path / "state/sessions/o/s", uid=1234, mapped=False, uid_base=1234) as found:
+        found.out("echo hello > /root/f; rm /etc/hosts")
+
+        def look() -> list[Any]:
+            with view.mounted(found.plan, found.init) as seen:
+                gone = stat.S_ISCHR(Path(seen.upper, "etc/hosts").lstat().st_mode)
+                return [Path(seen.upper, "root/f").read_text(), gone, seen.writes, seen.image]
+
+        assert found.look(look) == ["hello\n", True, "kernel-user", ""]
+
+
+def test_a_worker_sees_what_fuse_writes(state: Path) -> None:
+    with box.opened(state / "sessions/owner/fuse", driver="fuse") as found:
+        if found.said["driver"] != "fuse":
+            pytest.skip(found.said["warnings"][0])
+        found.out("echo hello > /root/f; rm /etc/hosts")
+
+        def look() -> list[Any]:
+            with view.mounted(found.plan, found.init) as seen:
+                upper = Path(seen.upper)
+                return [
+                    (upper / "root/f").read_text(),
+                    (upper / "root/f").stat().st_uid,
+                    os.listdir(upper / "etc"),
+                    seen.writes,
+                ]
+
+        assert found.look(look) == ["hello\n", 0, ["hosts"], "fuse"]
+
+
 def test_what_a_worker_mounts_and_leaves_is_not_seen_by_the_next(session: Box) -> None:
     assert seen(session) == seen(session)
 
