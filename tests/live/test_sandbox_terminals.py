@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -230,6 +231,23 @@ def test_terminals_are_bounded_and_named_as_ids_are(inside: Inside) -> None:
     finally:
         for screen in screens:
             screen.__exit__(None, None, None)
+
+
+def test_viewers_of_a_terminal_are_bounded(inside: Inside) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(32):
+            stack.enter_context(inside.attach())
+        with pytest.raises(AssertionError, match="32 look at terminal main already"):
+            stack.enter_context(inside.attach())
+
+
+def test_one_who_looks_alone_and_reads_nothing_is_dropped_in_the_end(inside: Inside) -> None:
+    """He stops the shell, as any terminal does; but not for ever."""
+    with inside.attach() as screen:
+        screen.until("# ")
+        screen.type("seq 1 300000 >/dev/tty; touch /root/through\n")
+        assert screen.event()["ended"] == "slow"
+    until(lambda: inside.sh("rm /root/through")["exit_code"] == 0, "the shell goes on")
 
 
 @pytest.mark.parametrize("count", [0, 2])
