@@ -122,6 +122,7 @@ class Attach(Body, kw_only=True):
 class Resize(Body, kw_only=True):
     rows: Annotated[int, Meta(description="Height of the window", ge=1, le=65535)]
     cols: Annotated[int, Meta(description="Width of the window", ge=1, le=65535)]
+    viewer: Annotated[int | None, Meta(description="Whose window, as `attached` told; none is that of all")] = None
 
 
 class At(Body, kw_only=True):
