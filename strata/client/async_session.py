@@ -16,6 +16,7 @@ from strata.client.options import (
     LONGEST_WAIT,
     CreateOptions,
     Descriptor,
+    ForkOptions,
     Input,
     LocalPath,
     RunOptions,
@@ -24,7 +25,7 @@ from strata.client.options import (
     run_params,
 )
 from strata.client.results import Chunk, Description, Result, RunInfo, Snapshot, TerminalInfo, Usage
-from strata.client.results_files import Change, Entry, Event, FileInfo, Transfer
+from strata.client.results_files import Archive, Change, Entry, Event, FileInfo, Transfer
 from strata.client.verbs import Page, Verb
 
 R = TypeVar("R")
@@ -81,10 +82,10 @@ class AsyncSession:
         return await self._ask(verbs.SNAPSHOTS)
 
     async def remove_snapshot(self, name: str) -> None:
-        """Forget a snapshot; sessions that began with it are not harmed."""
+        """Remove a snapshot. Raises Conflict while a session or another snapshot stands on it."""
         await self._ask(verbs.REMOVE_SNAPSHOT, name=name)
 
-    async def fork(self, name: str, snapshot: str | None = None, **options: Unpack[CreateOptions]) -> AsyncSession:
+    async def fork(self, name: str, snapshot: str | None = None, **options: Unpack[ForkOptions]) -> AsyncSession:
         """Another session of the same owner that begins with the files of this one, or of a snapshot."""
         await self._ask(verbs.FORK, to_session=name, snapshot=snapshot, **options)
         return AsyncSession(self._transport, self.owner, name)
@@ -189,11 +190,15 @@ class AsyncSession:
 
     async def get(self, remote: str, path: LocalPath) -> Transfer:
         """Copy a file out; it takes its place when it has arrived whole."""
-        return await self._fetch(verbs.GET, {"path": remote}, path, os.path.basename(remote))
+        with local.sink(path, os.path.basename(remote)) as fd:
+            found = await self._fetch(verbs.GET, fd, {"path": remote})
+            local.take_mode(fd, found.mode)
+            return found
 
-    async def export(self, path: LocalPath, remote: str | None = None) -> Transfer:
+    async def export(self, path: LocalPath, remote: str | None = None) -> Archive:
         """Write a tar of the session's root, or of one path of it, to a local file."""
-        return await self._fetch(verbs.EXPORT, {"path": remote}, path, f"{self.owner}-{self.name}.tar")
+        with local.sink(path, f"{self.owner}-{self.name}.tar") as fd:
+            return await self._fetch(verbs.EXPORT, fd, {"path": remote})
 
     async def write(self, remote: str, data: str | bytes, *, mode: str | None = None) -> Transfer:
         """Make a file of this content."""
@@ -205,12 +210,10 @@ class AsyncSession:
     async def read(self, remote: str, *, offset: int | None = None, size: int | None = None) -> bytes:
         """A file's content, or part of it."""
         with descriptors.in_memory() as fd:
-            params = self._named({"path": remote, "offset": offset, "size": size})
-            answer = await self._transport.call("sandbox.get", params, True, (fd,))
-            await asyncio.to_thread(local.check_arrived, fd, answer, remote)
+            await self._fetch(verbs.GET, fd, {"path": remote, "offset": offset, "size": size})
             return descriptors.content(fd)
 
-    def files(self, remote: str = ".") -> AsyncGenerator[Entry, None]:
+    def files(self, remote: str = "/root") -> AsyncGenerator[Entry, None]:
         """What is in a directory."""
         return self._pages(verbs.FILES, path=remote)
 
@@ -230,7 +233,7 @@ class AsyncSession:
         """Remove a file; `recursive`, a directory with all that is in it."""
         await self._ask(verbs.REMOVE, path=remote, recursive=recursive)
 
-    def watch(self, remote: str = ".", *, recursive: bool = False) -> AsyncStream[Event]:
+    def watch(self, remote: str = "/root", *, recursive: bool = False) -> AsyncStream[Event]:
         """What happens to a file or in a directory; `watching` comes first."""
         params = self._named({"path": remote, "recursive": recursive})
         return AsyncStream(self._transport.stream("sandbox.watch", params), output.event)
@@ -255,10 +258,7 @@ class AsyncSession:
                 yield item
             cursor = page.next
 
-    async def _fetch(self, verb: Verb[Transfer], params: Mapping[str, Any], path: LocalPath, name: str) -> Transfer:
-        with local.sink(path, name) as fd:
-            answer = await self._transport.call(verb.method, self._named(params), True, (fd,))
-            await asyncio.to_thread(local.check_arrived, fd, answer, params["path"] or self.name)
-            found = verb.read(answer)
-            local.take_mode(fd, found.mode)
-            return found
+    async def _fetch(self, verb: Verb[R], fd: int, params: Mapping[str, Any]) -> R:
+        answer = await self._transport.call(verb.method, self._named(params), True, (fd,))
+        await asyncio.to_thread(local.check_arrived, fd, answer, params["path"] or self.name)
+        return verb.read(answer)

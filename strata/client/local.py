@@ -103,7 +103,7 @@ def check_arrived(fd: int, answer: Any, what: str) -> None:
     """Hold what came against what was sent. Raises Conflict when the file changed, Internal when it differs."""
     if not isinstance(answer, dict):
         raise Internal(f"cannot get {what}: the answer is no object")
-    if answer.get("complete") is False or answer.get("changed"):
+    if answer.get("complete") is False or answer.get("changed") is True:
         raise Conflict(f"cannot get {what}: it changed while it was read; try again")
     if stat.S_ISREG(os.fstat(fd).st_mode) and answer.get("sha256") != sha256(fd):
         raise Internal(f"cannot get {what}: what arrived is not what was sent; try again")

@@ -37,6 +37,15 @@ class CreateOptions(TypedDict, total=False):
     from_snapshot: str
 
 
+class ForkOptions(TypedDict, total=False):
+    """What a fork has of its own."""
+
+    env: Mapping[str, str]
+    labels: Mapping[str, str]
+    ttl: str
+    lifetime: str
+
+
 class RunOptions(TypedDict, total=False):
     """How a program is started; `timeout` in seconds."""
 

@@ -49,6 +49,15 @@ class Transfer(NamedTuple):
     complete: bool = True
 
 
+class Archive(NamedTuple):
+    """A tar archive: bytes and their SHA-256. `changed` files did so while they were read; sockets are `skipped`."""
+
+    size: int
+    sha256: str
+    changed: int = 0
+    skipped: int = 0
+
+
 class Change(NamedTuple):
     """A difference to what the session began with: added, modified or removed."""
 

@@ -12,6 +12,7 @@ from strata.client.options import (
     LONGEST_WAIT,
     CreateOptions,
     Descriptor,
+    ForkOptions,
     Input,
     LocalPath,
     RunOptions,
@@ -21,7 +22,7 @@ from strata.client.options import (
 )
 from strata.client.output import Stream
 from strata.client.results import Chunk, Description, Result, RunInfo, Snapshot, TerminalInfo, Usage
-from strata.client.results_files import Change, Entry, Event, FileInfo, Transfer
+from strata.client.results_files import Archive, Change, Entry, Event, FileInfo, Transfer
 from strata.client.terminal import Terminal
 from strata.client.transport import Transport
 from strata.client.verbs import Page, Verb
@@ -80,10 +81,10 @@ class Session:
         return self._ask(verbs.SNAPSHOTS)
 
     def remove_snapshot(self, name: str) -> None:
-        """Forget a snapshot; sessions that began with it are not harmed."""
+        """Remove a snapshot. Raises Conflict while a session or another snapshot stands on it."""
         self._ask(verbs.REMOVE_SNAPSHOT, name=name)
 
-    def fork(self, name: str, snapshot: str | None = None, **options: Unpack[CreateOptions]) -> Session:
+    def fork(self, name: str, snapshot: str | None = None, **options: Unpack[ForkOptions]) -> Session:
         """Another session of the same owner that begins with the files of this one, or of a snapshot."""
         self._ask(verbs.FORK, to_session=name, snapshot=snapshot, **options)
         return Session(self._transport, self.owner, name)
@@ -182,11 +183,15 @@ class Session:
 
     def get(self, remote: str, path: LocalPath) -> Transfer:
         """Copy a file out; it takes its place when it has arrived whole."""
-        return self._fetch(verbs.GET, {"path": remote}, path, os.path.basename(remote))
+        with local.sink(path, os.path.basename(remote)) as fd:
+            found = self._fetch(verbs.GET, fd, {"path": remote})
+            local.take_mode(fd, found.mode)
+            return found
 
-    def export(self, path: LocalPath, remote: str | None = None) -> Transfer:
+    def export(self, path: LocalPath, remote: str | None = None) -> Archive:
         """Write a tar of the session's root, or of one path of it, to a local file."""
-        return self._fetch(verbs.EXPORT, {"path": remote}, path, f"{self.owner}-{self.name}.tar")
+        with local.sink(path, f"{self.owner}-{self.name}.tar") as fd:
+            return self._fetch(verbs.EXPORT, fd, {"path": remote})
 
     def write(self, remote: str, data: str | bytes, *, mode: str | None = None) -> Transfer:
         """Make a file of this content."""
@@ -198,11 +203,10 @@ class Session:
     def read(self, remote: str, *, offset: int | None = None, size: int | None = None) -> bytes:
         """A file's content, or part of it."""
         with descriptors.in_memory() as fd:
-            params = self._named({"path": remote, "offset": offset, "size": size})
-            local.check_arrived(fd, self._transport.get("sandbox.get", params, fd), remote)
+            self._fetch(verbs.GET, fd, {"path": remote, "offset": offset, "size": size})
             return descriptors.content(fd)
 
-    def files(self, remote: str = ".") -> Iterator[Entry]:
+    def files(self, remote: str = "/root") -> Iterator[Entry]:
         """What is in a directory."""
         return self._pages(verbs.FILES, path=remote)
 
@@ -222,7 +226,7 @@ class Session:
         """Remove a file; `recursive`, a directory with all that is in it."""
         self._ask(verbs.REMOVE, path=remote, recursive=recursive)
 
-    def watch(self, remote: str = ".", *, recursive: bool = False) -> Stream[Event]:
+    def watch(self, remote: str = "/root", *, recursive: bool = False) -> Stream[Event]:
         """What happens to a file or in a directory; `watching` comes first."""
         params = self._named({"path": remote, "recursive": recursive})
         return Stream(self._transport.stream("sandbox.watch", params), output.event)
@@ -246,10 +250,7 @@ class Session:
             yield from page.items
             cursor = page.next
 
-    def _fetch(self, verb: Verb[Transfer], params: Mapping[str, Any], path: LocalPath, name: str) -> Transfer:
-        with local.sink(path, name) as fd:
-            answer = self._transport.get(verb.method, self._named(params), fd)
-            local.check_arrived(fd, answer, params["path"] or self.name)
-            found = verb.read(answer)
-            local.take_mode(fd, found.mode)
-            return found
+    def _fetch(self, verb: Verb[R], fd: int, params: Mapping[str, Any]) -> R:
+        answer = self._transport.get(verb.method, self._named(params), fd)
+        local.check_arrived(fd, answer, params["path"] or self.name)
+        return verb.read(answer)

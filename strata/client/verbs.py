@@ -20,7 +20,7 @@ from strata.client.results import (
     listed,
     rows,
 )
-from strata.client.results_files import Change, Entry, FileInfo, Transfer
+from strata.client.results_files import Archive, Change, Entry, FileInfo, Transfer
 
 R = TypeVar("R")
 N = TypeVar("N", bound=tuple[Any, ...])
@@ -86,7 +86,7 @@ HANGUP = Verb[None]("sandbox.hangup", lambda found: None, patient=True)
 
 PUT = _one("put", Transfer, patient=True)
 GET = _one("get", Transfer, patient=True)
-EXPORT = _one("export", Transfer, patient=True)
+EXPORT = _one("export", Archive, patient=True)
 FILES = _page("files", Entry, "entries")
 STAT = _one("stat", FileInfo)
 MKDIR = _nothing("mkdir")
