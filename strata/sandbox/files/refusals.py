@@ -58,8 +58,10 @@ def refusal(error: OSError, doing: str, reasons: Reasons | None = None) -> Strat
 
 @contextlib.contextmanager
 def telling(doing: str, reasons: Reasons | None = None) -> Iterator[None]:
-    """Turn an OSError of the block into what it means to the caller."""
+    """Turn an OSError of the block into what it means to the caller; but that nobody reads on is no failure here."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise refusal(error, doing, reasons) from error
