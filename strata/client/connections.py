@@ -10,7 +10,7 @@ import select
 import socket
 import ssl
 from collections.abc import Generator, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from strata.client.feeding import Feeding
@@ -25,6 +25,15 @@ _REFUSED = 400
 _BY_STATUS = {400: 1, 401: 2, 403: 3, 404: 4, 413: 1, 416: 1, 429: 7, 409: 8, 503: 6}
 
 Response = Generator[http.client.HTTPResponse, None, None]
+
+
+class Dedicated(NamedTuple):
+    """A connected socket, and what a request on it needs: Host, what comes before a path, who is calling."""
+
+    sock: socket.socket
+    host: str
+    prefix: str
+    headers: Mapping[str, str]
 
 
 class Connections:
@@ -85,6 +94,13 @@ class Connections:
             raise self._unavailable(error) from error
         finally:
             connection.close()  # nobody knows how much of the source was still to come
+
+    def dedicated(self) -> Dedicated:
+        """A connection that is not used again, for what is no HTTP after its first answer. Raises Unavailable."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        where = f"{host}:{self._port}" if self._port else host
+        headers = {"Authorization": f"Bearer {self._place.token}"} if self._place.token else {}
+        return Dedicated(self._connected().sock, where, self._prefix, headers)
 
     def close(self) -> None:
         """Give them up."""

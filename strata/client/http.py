@@ -76,7 +76,11 @@ class HttpTransport:
             return framed.with_output(framed.read(response, streams), streams)
 
     def attach(self, params: Params) -> Line:
-        raise Unavailable("cannot attach to a terminal over HTTP from here: use the unix socket, or a WebSocket")
+        from strata.client import viewing, websocket  # terminals over HTTP are rare, and take threads
+
+        target, way = routes.target("sandbox.attach", params), self._connections.dedicated()
+        rest = websocket.upgrade(way.sock, way.host, way.prefix + target.path, way.headers)
+        return viewing.line(way.sock, rest)
 
     def close(self) -> None:
         self._connections.close()
