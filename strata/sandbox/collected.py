@@ -13,6 +13,7 @@ import msgspec
 
 from strata.sandbox.cgroup import Usage
 from strata.sandbox.children import Ended
+from strata.sandbox.paced import PacedReader
 from strata.sandbox.signalling import name
 from strata.sockets import frame
 
@@ -30,30 +31,31 @@ class Collector:
         self.truncated = False
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._fd, self._most, self._heard = fd, most, heard
-        self._loop = asyncio.get_running_loop()
+        self._reader = PacedReader(fd, self._read)
         os.set_blocking(fd, False)
-        self._loop.add_reader(fd, self._read)
+        self._reader.listen(True)
 
     def close(self) -> None:
         """What has not come by now does not count."""
         if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
+            self._reader.listen(False)
             os.close(self._fd)
             self._fd = -1
         if not self.over.done():
             self.over.set_result(None)
 
-    def _read(self) -> None:
+    def _read(self) -> int:
         try:
             piece = os.read(self._fd, _READ_BYTES)
         except BlockingIOError:
-            return
+            return 0
         if not piece:
             self.close()
         kept = piece[: self._most - len(self.data)]
         self.truncated |= len(kept) < len(piece)
         self.data += kept
         self._heard(piece)
+        return len(piece) - len(kept)  # what is kept is little
 
 
 def ending(ended: Ended, why: str, oom_kills: int) -> dict[str, Any]:

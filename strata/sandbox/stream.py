@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable
 from typing import Any
 
 from strata.sandbox.collected import text
+from strata.sandbox.paced import PacedReader
 from strata.sandbox.ring import Ring
 
 KEPT_BYTES = 1_048_576
@@ -26,10 +26,10 @@ class Stream:
         """`pipe` is -1 where the stream was over before a restart."""
         self.name, self.ring, self.pipe = name, ring, pipe
         self._changed = changed
-        self._loop = asyncio.get_running_loop()
+        self._reader = PacedReader(pipe, self._read)
         if pipe >= 0:
             os.set_blocking(pipe, False)
-            self._loop.add_reader(pipe, self._read)
+            self._reader.listen(True)
 
     def drain(self) -> None:
         """Take what is in the pipe now; whoever goes on writing does not keep us."""
@@ -40,7 +40,7 @@ class Stream:
     def shut(self) -> None:
         """Take no more."""
         if self.pipe >= 0:
-            self._loop.remove_reader(self.pipe)
+            self._reader.listen(False)
             os.close(self.pipe)
             self.pipe = -1
 
@@ -61,19 +61,20 @@ class Stream:
         said = {"stream": self.name, "offset": found.offset, "size": len(data), **text("data", data)}
         return said | ({"lost": found.lost} if found.lost else {})
 
-    def _read(self) -> None:
-        self._take()
+    def _read(self) -> int:
+        moved = self._take()
         self._changed()
+        return moved
 
-    def _take(self) -> bool:
-        """Move what is there into the ring; whether there was anything."""
+    def _take(self) -> int:
+        """Move what is there into the ring; how many bytes."""
         try:
             moved = self.ring.take(self.pipe, KEPT_BYTES)
         except BlockingIOError:
-            return False
+            return 0
         if not moved:
             self.shut()
-        return moved > 0
+        return moved
 
 
 def _whole_characters(data: bytes) -> int:

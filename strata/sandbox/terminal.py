@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from strata.sandbox import signalling
 from strata.sandbox.cgroup import Emptiness, Group
 from strata.sandbox.children import Child, Ended
+from strata.sandbox.paced import PacedReader
 from strata.sandbox.replay import Marks
 from strata.sandbox.ring import Ring
 from strata.sandbox.viewer import Size, Viewer
@@ -67,13 +68,14 @@ class Terminal:
         self.ended: dict[str, Any] | None = None
         self._why = ""
         self._linger = LINGER_SECONDS
+        self._hung_up = False
         self._master = parts.master
         self._emptiness = emptiness
         self._numbers = itertools.count(1)
         self._marks = Marks(self.ring)
         self._typed: list[tuple[Viewer, bytes]] = []
         self._loop = asyncio.get_running_loop()
-        self._reading = False
+        self._reader = PacedReader(self._master, self._read)
         os.set_blocking(self._master, False)
         self.read_on()
         self.over = self._loop.create_task(self._until_over())
@@ -119,14 +121,11 @@ class Terminal:
 
     def read_on(self) -> None:
         """Read what it writes, unless all who look are too far behind."""
-        wanted = self._master >= 0 and (
-            not self.viewers or min(viewer.behind for viewer in self.viewers.values()) <= AHEAD_BYTES
+        self._reader.listen(
+            self._master >= 0
+            and not self._hung_up
+            and (not self.viewers or min(viewer.behind for viewer in self.viewers.values()) <= AHEAD_BYTES)
         )
-        if wanted and not self._reading:
-            self._loop.add_reader(self._master, self._read)
-        elif self._reading and not wanted:
-            self._loop.remove_reader(self._master)
-        self._reading = wanted
 
     # --- its end
 
@@ -171,39 +170,35 @@ class Terminal:
         self._close()
 
     def _close(self) -> None:
-        if self._reading:
-            self._loop.remove_reader(self._master)
+        self._reader.listen(False)
         self._loop.remove_writer(self._master)
         os.close(self._master)
-        self._master, self._reading = -1, False
+        self._master = -1
         self.ring.close()
 
     # ---
 
-    def _read(self) -> None:
-        if not self._take():
-            self._loop.remove_reader(self._master)  # nobody has the other side open; the child's end is told apart
-
-    def _take(self) -> bool:
-        """Move what it wrote into the ring and to the viewers; False when there is no more to come, ever."""
+    def _read(self) -> int:
+        """Move what it wrote into the ring and to the viewers; how many bytes."""
         try:
             data = os.read(self._master, _READ_BYTES)
         except BlockingIOError:
-            return True
-        except OSError:  # EIO: the last one closed the other side (tty_ioctl(4))
-            return False
+            return 0
+        except OSError:  # EIO: the last one closed the other side (tty_ioctl(4)); the child's end is told apart
+            self._hung_up = True
+            self.read_on()
+            return 0
         self.ring.append(data)
         self._marks.update()
         for viewer in tuple(self.viewers.values()):
             viewer.show()
         self.read_on()
-        return True
+        return len(data)
 
     def _drain(self) -> None:
         """What is in the line when the child has ended: never more than a terminal holds, so this ends."""
         for _ in range(64):
-            before = self.ring.end
-            if not self._take() or self.ring.end == before:
+            if not self._read():
                 return
 
     def _write(self) -> bool:

@@ -348,6 +348,20 @@ def test_only_the_newest_ended_runs_are_kept_and_nothing_of_the_others(strata: N
         many.call("close")
 
 
+def test_a_flood_of_output_leaves_the_room_answering(inside: Inside) -> None:
+    numbers = [inside.begin("exec yes") for _ in range(8)]
+    try:
+        with inside.asked("run", argv=["/usr/bin/yes"]):
+            until(lambda: inside.call("runs")["runs"][-1]["stdout"]["end"] > MEBIBYTE, "it floods")
+            before = time.monotonic()
+            for _ in range(20):
+                inside.call("stats")
+            assert time.monotonic() - before < 2
+    finally:
+        for number in numbers:
+            inside.call("kill", id=number)
+
+
 def test_background_runs_of_a_session_are_bounded(strata: Node) -> None:
     many = Inside(strata, "runstest", "bounded")
     many.call("create")
