@@ -161,15 +161,20 @@ class Layout(NamedTuple):
 
     def group_of(self, pid: int, scope: str) -> Group | None:
         """The group of a scope that a process is in, or None while it is somewhere else."""
-        places: dict[str, str] = {}
-        for line in _read(Path(f"/proc/{pid}/cgroup")).splitlines():
-            _, controllers, path = line.split(":", 2)
-            places.update(dict.fromkeys(controllers.split(","), path))
+        places = _places(pid)
         tree = _within(places.get("", ""), scope)
         if tree is None:
             return None
         memory = _within(places.get("memory", ""), scope)
         return Group(self.tree / tree.lstrip("/"), self.memory / memory.lstrip("/") if self.memory and memory else None)
+
+
+def missing(pid: int, scope: str, group: Group) -> list[str]:
+    """Controllers that do not see this scope, so that no limit of theirs holds: a user manager has those that were
+    delegated to it."""
+    seen = {name for name, path in _places(pid).items() if _within(path, scope)}
+    seen |= set(_read(group.tree / "cgroup.controllers").split())
+    return [name for name in ("memory", "pids", "cpu") if name not in seen]
 
 
 def layout() -> Layout:
@@ -228,6 +233,15 @@ class Emptiness:
         finally:
             self.inotify.forget(number)
         return True
+
+
+def _places(pid: int) -> dict[str, str]:
+    """Controller → path of the cgroup that a process is in; "" for cgroup2 (/proc/PID/cgroup, cgroups(7))."""
+    places: dict[str, str] = {}
+    for line in _read(Path(f"/proc/{pid}/cgroup")).splitlines():
+        _, controllers, path = line.split(":", 2)
+        places.update(dict.fromkeys(controllers.split(","), path))
+    return places
 
 
 def _within(path: str, scope: str) -> str | None:

@@ -21,7 +21,7 @@ import msgspec
 
 from strata.errors import Internal, StrataError, Unavailable
 from strata.sandbox import launching, record
-from strata.sandbox.cgroup import Group, Layout, delegate
+from strata.sandbox.cgroup import Group, Layout, delegate, missing
 from strata.sandbox.launcher import channel
 from strata.sandbox.launching import Forked, Launcher
 from strata.sandbox.record import Record
@@ -92,6 +92,7 @@ async def _open(tools: Tools, wanted: Record, directory: Path, first: Forked, ro
                 os.close(outcome.exchange)
         raise
     with contextlib.closing(built):
+        unlimited = _unlimited(wanted, first.pid, scope)
         groups = _groups(scope, first.pid, built.report["processes"])
         channel.send(room, {"go": True})
         init = await _ready(built)
@@ -99,7 +100,7 @@ async def _open(tools: Tools, wanted: Record, directory: Path, first: Forked, ro
         wanted,
         driver=built.report["driver"],
         shell=built.report["shell"],
-        warnings=tuple(built.report["warnings"]),
+        warnings=(*built.report["warnings"], *unlimited),
         init_pid=init,
         init_start=record.start_of(init),
     )
@@ -139,6 +140,13 @@ def _groups(scope: Group, pid: int, beside: list[int]) -> Groups:
         groups.payload.join(member)
     delegate(scope)
     return groups
+
+
+def _unlimited(wanted: Record, pid: int, scope: Group) -> list[str]:
+    """A sentence for each limit that nobody holds here: it is told, not passed over."""
+    given = {"memory": "memory_max", "pids": "tasks_max", **({"cpu": "cpu_quota"} if wanted.limits.cpu_quota else {})}
+    names = [given[name] for name in missing(pid, wanted.key.scope, scope) if name in given]
+    return [f"{name} is not enforced: systemd has not delegated that cgroup controller here" for name in names]
 
 
 async def _ready(built: _Built) -> int:

@@ -60,6 +60,10 @@ ctl status --json
 mkdir -p "$top/files"; echo hello > "$top/files/a.txt"; chmod -R a+rX "$top/files"
 token=$(ctl token issue --service fs --action open,read --path-prefix "$top/files" --quiet)
 handle=$(ctl -token "$token" fs.open '{"path":"a.txt"}' | sed -n 's/.*"handle": "\\(.*\\)".*/\\1/p')
+ctl sandbox.create '{"owner":"u","session":"s"}' | grep -q '"driver": "kernel"'
+ctl sandbox.exec '{"owner":"u","session":"s","command":"id -u; touch /usr/x; touch /data && ls /data"}' \\
+    | grep -q '"stdout": "0\\\\n/data\\\\n"'
+ctl sandbox.close '{"owner":"u","session":"s"}' >&2
 ctl -token "$token" fs.read "{\\"handle\\":\\"$handle\\"}" | grep -q '"data": "hello'
 ctl down >&2
 [ -z "$(ls "$top"/strata/*.sock 2> "$top/none")" ]
