@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -27,6 +27,8 @@ RETURN_SECONDS = 30.0
 
 _AGAIN_SECONDS = 0.2
 _PIECE = 65_536
+_END_OF_FILE = b"\x04"
+"""Ctrl-D: what a shell ends at, for input that is no terminal's."""
 _LOST = ("restart", "slow")
 """Ends of a view that are no end of the terminal: one looks again."""
 
@@ -57,29 +59,37 @@ def command(place: Place, terminal: str, run: str | None, detach_key: str, token
     params = {**place.params(), "terminal": terminal, **({"command": run} if run else {})}
     if leave:
         output.note(f"terminal {terminal} of {place}; {detach_key} leaves it")
-    view = View(params, leave, token_file)
+    ended = look(params, leave, lambda: sandboxes.connect(token_file))
+    back = f"strata-ctl shell {place}" + (f" --terminal {terminal}" if terminal != "main" else "")
+    return said(ended, f"terminal {terminal} of {place}", back)
+
+
+def look(params: dict[str, Any], leave: bytes, connect: Callable[[], sandboxes.Room]) -> dict[str, Any]:
+    """Show a terminal here, on a terminal or not, until it ends or is left; how it ended. Raises StrataError."""
+    view = View(params, leave, connect)
     with view.shown():
-        ended = view.until_it_ends()
-    return _said(ended, place, terminal)
+        return view.until_it_ends()
 
 
-def _said(ended: dict[str, Any], place: Place, terminal: str) -> int:
+def said(ended: dict[str, Any], what: str, back: str) -> int:
+    """Tell a person how it ended, and by which command he comes back; the exit code."""
     how = ended["ended"]
     if how == "left":
-        output.note(f"left terminal {terminal} of {place}, which goes on; `strata-ctl shell {place}` comes back")
+        output.note(f"left {what}, which goes on; `{back}` comes back")
         return 0
     if how in ("exit", "signal"):
         return outcome.code(ended)
-    reason = printable(ended.get("error") or how)
-    output.note(f"terminal {terminal} of {place} has ended: {reason}")
+    output.note(f"{what} has ended: {printable(ended.get('error') or how)}")
     return outcome.FAILED
 
 
 class View:
     """One look at a terminal, over as many connections as it takes. `offset` counts the terminal's bytes shown here."""
 
-    def __init__(self, params: dict[str, Any], leave: bytes, token_file: str) -> None:
-        self._params, self._leave, self._token_file = params, leave, token_file
+    def __init__(self, params: dict[str, Any], leave: bytes, connect: Callable[[], sandboxes.Room]) -> None:
+        self._params, self._leave, self._connect = params, leave, connect
+        self._on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+        self._keyboard = True
         self._modes = screen.Modes()
         self._offset: int | None = None
         self._viewer: int | None = None
@@ -91,11 +101,12 @@ class View:
         earlier = signal.signal(signal.SIGWINCH, lambda *_: None)  # the descriptor below tells
         wakeup = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         try:
-            with screen.raw():
+            with screen.raw() if self._on_terminal else contextlib.nullcontext():
                 try:
                     yield
                 finally:
-                    _write(self._modes.undo() + b"\r\n")
+                    if self._on_terminal:
+                        _write(self._modes.undo() + b"\r\n")
         finally:
             signal.set_wakeup_fd(wakeup)
             signal.signal(signal.SIGWINCH, earlier)
@@ -122,8 +133,8 @@ class View:
 
     def _once(self) -> dict[str, Any]:
         where = {} if self._offset is None else {"offset": self._offset}
-        with sandboxes.connect(self._token_file) as room:
-            line = room.attach({**self._params, **screen.size()._asdict(), **where})
+        with self._connect() as room:
+            line = room.attach({**self._params, **self._size(), **where})
             attached = line.first["attached"]
             self._offset, self._viewer = int(attached["offset"]), attached.get("viewer")
             with line.socket, contextlib.closing(line.events):
@@ -145,7 +156,8 @@ class View:
         ours.setblocking(False)
         while True:
             # Typing waits while the terminal takes none, but showing never waits for typing.
-            reading = [ours, self._wakes, *([keyboard] if len(pending) < _PIECE else [])]
+            hears = self._keyboard and len(pending) < _PIECE
+            reading = [ours, self._wakes, *([keyboard] if hears else [])]
             readable, writable, _ = select.select(reading, [ours] if pending else [], [])
             if ours in readable and not self._show(ours):
                 return False
@@ -173,6 +185,10 @@ class View:
     def _typed(self, pending: bytearray) -> bool:
         """Take what was typed; true when the detach key, or the end of our own terminal, was among it."""
         data = os.read(sys.stdin.fileno(), 4096)
+        if not data and not self._on_terminal:
+            pending += _END_OF_FILE
+            self._keyboard = False
+            return False
         before, key, _ = data.partition(self._leave) if self._leave else (data, b"", b"")
         pending += before
         return bool(key) or not data
@@ -180,14 +196,18 @@ class View:
     def _resize(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakes, 4096)
-        params = {**self._params, **screen.size()._asdict(), "viewer": self._viewer}
+        params = {**self._params, **self._size(), "viewer": self._viewer}
         params.pop("command", None)
-        with contextlib.suppress(StrataError):  # it has ended just now: the stream says so
-            sandboxes.ask("resize", params, self._token_file, 5.0)
+        # A connection of its own; when it has ended just now, the stream says so.
+        with contextlib.suppress(StrataError), self._connect() as room:
+            room.call("resize", params)
+
+    def _size(self) -> dict[str, int]:
+        return screen.size()._asdict() if self._on_terminal else {}
 
     def _pause(self) -> bool:
         """A moment before the next attempt; true when the user leaves meanwhile."""
-        readable, _, _ = select.select([sys.stdin], [], [], _AGAIN_SECONDS)
+        readable, _, _ = select.select([sys.stdin] if self._keyboard else [], [], [], _AGAIN_SECONDS)
         return bool(readable) and self._typed(bytearray())
 
 

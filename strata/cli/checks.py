@@ -142,7 +142,7 @@ def bwrap() -> Finding:
     """Bubblewrap is what a sandbox is made with."""
     path = shutil.which("bwrap")
     if not path:
-        return Finding("bwrap", WARN, "not installed; sandboxes need it", f"{_APT} bubblewrap")
+        return Finding("bwrap", FAIL, "not installed; sandboxes are made with it", f"{_APT} bubblewrap")
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.strip()
     return Finding("bwrap", OK, said or path)
 

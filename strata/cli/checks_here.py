@@ -16,7 +16,7 @@ from strata.errors import StrataError
 from strata.paths import Paths
 from strata.units import manifest
 
-CORE = ("supervisor", "registry", "identity", "fs")
+CORE = ("supervisor", "registry", "identity", "fs", "sandbox")
 _MIB = 1024 * 1024
 SPACE_FAIL, SPACE_WARN = 16 * _MIB, 256 * _MIB
 INODES_FAIL = 100

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from strata.cli.shell import BROKEN_PIPE, COMPLETE_VARIABLE, INTERRUPTED
 from strata.errors import StrataError
@@ -34,10 +34,15 @@ def is_raw(argv: Sequence[str]) -> bool:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return the exit code; nothing is raised."""
+    return told(_form, argv)
+
+
+def told(form: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
+    """The exit code of `form(argv)`; whatever it raises is told in a sentence instead."""
     if os.environ.get("STRATA_DEBUG") == "1":
-        return _form(argv)
+        return form(argv)
     try:
-        code = _form(argv)
+        code = form(argv)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import click
 
-from strata.cli import options, output
+from strata.cli import checks_sandbox, options, output
 from strata.cli.checks import FAIL, MACHINE, OK, WARN, Finding
 from strata.cli.checks_here import HERE
 from strata.cli.table import Cell
 from strata.errors import StrataError
 from strata.paths import Paths
 
-_STYLES = {OK: "green", WARN: "yellow", FAIL: "red"}
+STYLES = {OK: "green", WARN: "yellow", FAIL: "red"}
 
 
 @click.command("doctor")
@@ -27,7 +27,7 @@ def command(as_json: bool) -> int:
     if as_json:
         output.document({"ok": not failed, "checks": [finding._asdict() for finding in findings]})
         return int(failed)
-    rows = [(Cell(finding.level, _STYLES[finding.level]), finding.name, finding.text) for finding in findings]
+    rows = [(Cell(finding.level, STYLES[finding.level]), finding.name, finding.text) for finding in findings]
     output.columns(("", "CHECK", "FOUND"), rows)
     for finding in findings:
         if finding.mend:
@@ -37,7 +37,8 @@ def command(as_json: bool) -> int:
 
 def examine(paths: Paths) -> list[Finding]:
     """All findings, the machine's first."""
-    return [check() for check in MACHINE] + [_one(check.__name__, lambda c=check: c(paths)) for check in HERE]
+    machine = [check() for check in MACHINE] + checks_sandbox.findings()
+    return machine + [_one(check.__name__, lambda c=check: c(paths)) for check in HERE]
 
 
 def _one(name: str, look: object) -> Finding:

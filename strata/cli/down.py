@@ -38,7 +38,12 @@ _LOOK_SECONDS = 0.5
 )
 def command(timeout: float) -> int:
     """Stop Strata and leave nothing behind: no process, cgroup, mount, socket or unit. Keys and settings stay."""
-    paths = Paths.from_env()
+    take_down(Paths.from_env(), timeout)
+    return 0
+
+
+def take_down(paths: Paths, timeout: float = PATIENCE) -> None:
+    """Stop all of it and say so; `timeout` in seconds. Raises StrataError."""
     with directories.turn(paths):
         private = record.read(paths)
         did = _stop_units(paths, time.monotonic() + timeout)
@@ -53,7 +58,6 @@ def command(timeout: float) -> int:
         output.note(f"left in {paths.runtime_dir}, not Strata's own: {', '.join(left)}")
     if private is not None and record.is_zombie(private.pid):
         output.note(_unreaped(private.pid))
-    return 0
 
 
 def _unreaped(pid: int) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
+
+from strata.cli.shell import INTERRUPTED
 
 
 class Verb(NamedTuple):
@@ -65,3 +68,27 @@ def unknown(name: str, known: Sequence[str], program: str) -> str:
     if close:
         return f"unknown verb {name!r}; did you mean {' or '.join(close)}?"
     return f"unknown verb {name!r}; `{program} --help` lists them all"
+
+
+def invoke(group: click.Group, program: str, argv: Sequence[str]) -> int:
+    """Run what was typed; its exit code. Usage errors are one sentence, and 1."""
+    try:
+        with group.make_context(program, list(argv)) as context:
+            code = group.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stderr.write(f"{error.format_message()}\n")
+        return 1
+    except click.Abort:
+        return INTERRUPTED
+    except click.ClickException as error:
+        sys.stderr.write(f"error: {_sentence(error)}\n")
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _sentence(error: click.ClickException) -> str:
+    text = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{text}; see `{context.command_path} --help`" if context else text

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from strata.cli import call, format, options, output
+from strata.cli import call, format, options, output, sandboxes
 from strata.cli.table import Cell, printable
-from strata.errors import Unavailable
+from strata.errors import StrataError, Unavailable
 from strata.paths import Paths
 from strata.types import ServiceState
 
@@ -56,7 +56,19 @@ def gather(paths: Paths, timeout: float = call.SECONDS) -> dict[str, Any]:
     about = call.call(paths, "supervisor.status", timeout=timeout)
     services = call.call(paths, "supervisor.svc.list", timeout=timeout)["services"]
     ok = not problems(services) and not about["problems"]
-    return {"running": True, "ok": ok, "runtime_dir": str(paths.runtime_dir), **about, "services": services}
+    found = {"running": True, "ok": ok, "runtime_dir": str(paths.runtime_dir), **about, "services": services}
+    if any(row["name"] == "sandbox" and row["state"] == ServiceState.HEALTHY for row in services):
+        found["sandboxes"] = _sandboxes()
+    return found
+
+
+def _sandboxes() -> dict[str, Any]:
+    """The sessions there are, and how many there may be; or why the caller may not see them."""
+    try:
+        with sandboxes.connect() as room:
+            return {**room.call("stats", {}), "sessions": room.call("list", {})["sessions"]}
+    except StrataError as error:
+        return {"error": error.message}
 
 
 def problems(services: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -75,8 +87,35 @@ def show(found: Mapping[str, Any]) -> None:
     for row in problems(services):
         output.line()
         output.line(_problem(row), STYLES.get(row["state"], "yellow"))
+    if "sandboxes" in found:
+        _show_sandboxes(found["sandboxes"])
     for problem in found["problems"]:
         output.line("\n" + printable(problem), "red")
+
+
+def _show_sandboxes(found: Mapping[str, Any]) -> None:
+    if "error" in found:
+        output.line("\n" + printable(f"sandboxes: {found['error']}"))
+        return
+    sessions = found["sessions"]
+    output.line(f"\n{found['active_sessions']} of {found['max_sessions']} sandboxes open")
+    if not sessions:
+        return
+    rows = [
+        (
+            f"{row['owner']}/{row['session']}",
+            row["state"],
+            format.duration(row["age_seconds"]),
+            ", ".join(map(str, row.get("activity") or [])) or f"idle for {format.duration(row['idle_seconds'])}",
+        )
+        for row in sessions[:_SHOWN]
+    ]
+    output.columns(("SANDBOX", "STATE", "AGE", "DOES"), rows)
+    if len(sessions) > _SHOWN:
+        output.line(f"and {len(sessions) - _SHOWN} more; `strata-ctl sandbox ls` lists them all")
+
+
+_SHOWN = 10
 
 
 def _row(row: Mapping[str, Any]) -> list[Cell | str]:

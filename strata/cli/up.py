@@ -32,12 +32,7 @@ _TAIL = 15
 def command(mode: Mode | None, timeout: float, as_json: bool) -> int:
     """Start Strata on this machine, wait until all is Healthy, and show it. Harmless when it runs already."""
     paths = Paths.from_env()
-    started = time.monotonic()
-    if not call.answers(paths):
-        _choice(paths, mode)  # before anything is made: where nothing can run, nothing is left
-    directories.make(paths)
-    with directories.turn(paths):
-        _bring_up(paths, mode, started + timeout)
+    start(paths, mode, time.monotonic() + timeout)
     found = status.gather(paths)
     if as_json:
         output.document(found)
@@ -47,10 +42,19 @@ def command(mode: Mode | None, timeout: float, as_json: bool) -> int:
     return 0 if found["ok"] else 1
 
 
-def _bring_up(paths: Paths, wanted: Mode | None, deadline: float) -> None:
+def start(paths: Paths, mode: Mode | None, deadline: float) -> bool:
+    """Make the directories and bring all up; false when it runs already. Raises StrataError."""
+    if not call.answers(paths):
+        _choice(paths, mode)  # before anything is made: where nothing can run, nothing is left
+    directories.make(paths)
+    with directories.turn(paths):
+        return _bring_up(paths, mode, deadline)
+
+
+def _bring_up(paths: Paths, wanted: Mode | None, deadline: float) -> bool:
     if call.answers(paths):
         _already(paths, wanted)
-        return
+        return False
     started = time.monotonic()
     choice = _choice(paths, wanted)
     output.note(f"{choice.mode} mode: {choice.why}")
@@ -58,6 +62,7 @@ def _bring_up(paths: Paths, wanted: Mode | None, deadline: float) -> None:
     manager = _manager(choice.mode, paths)
     _launch(manager, paths, deadline)
     output.note(f"up after {time.monotonic() - started:.1f} s\n")
+    return True
 
 
 def _already(paths: Paths, wanted: Mode | None) -> None:

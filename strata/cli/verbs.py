@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 
 import click
 from click.shell_completion import shell_complete
 
 from strata import __version__
-from strata.cli.group import Group, Verb
-from strata.cli.shell import COMPLETE_VARIABLE, INTERRUPTED
+from strata.cli.group import Group, Verb, invoke
+from strata.cli.shell import COMPLETE_VARIABLE
 
 PROGRAM = "strata-ctl"
 
@@ -72,23 +71,4 @@ def run(argv: Sequence[str]) -> int:
     """Run a verb; its exit code. Usage errors are 1 as well (vector 107)."""
     if instruction := os.environ.get(COMPLETE_VARIABLE):
         return shell_complete(root, {}, PROGRAM, COMPLETE_VARIABLE, instruction)
-    try:
-        with root.make_context(PROGRAM, list(argv)) as context:
-            code = root.invoke(context)
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        sys.stderr.write(f"{error.format_message()}\n")
-        return 1
-    except click.Abort:
-        return INTERRUPTED
-    except click.ClickException as error:
-        sys.stderr.write(f"error: {_sentence(error)}\n")
-        return 1
-    return code if isinstance(code, int) else 0
-
-
-def _sentence(error: click.ClickException) -> str:
-    text = error.format_message().rstrip(".")
-    context = getattr(error, "ctx", None)
-    return f"{text}; see `{context.command_path} --help`" if context else text
+    return invoke(root, PROGRAM, argv)
