@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -76,6 +77,8 @@ class Grpc:
     """The server of every connection that begins with HTTP/2's preface (serving.Serving)."""
 
     def __init__(self, door: Door) -> None:
+        # It tells of every call that its client gives up; what is our own fault is logged by ourselves.
+        logging.getLogger("grpclib").setLevel(logging.WARNING)
         self._limits = door.limits
         self._mapping = _mapping(door)
         self._connections: set[Http2] = set()

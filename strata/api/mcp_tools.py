@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -65,6 +66,12 @@ def _ended(result: dict[str, Any], output: str, *more: str) -> CallToolResult:
     return said(output or EMPTY, *more, "\n".join(_notes(structured)), structured=structured, wrong=wrong)
 
 
+_SHELLS = {
+    "restarted": "the shell had to be started anew",
+    "ended": "the shell has ended and the next command gets a new one",
+}
+
+
 def _notes(result: Mapping[str, Any]) -> list[str]:
     """What the output alone does not tell."""
     notes = []
@@ -74,8 +81,8 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
         notes.append(f"[exit code {result['exit_code']}]")
     elif result["ended"] != "exit":
         notes.append(f"[{_why(result)}, after {result.get('elapsed', 'a while')}]")
-    if result.get("shell") == "restarted":
-        notes.append("[the shell had to be started anew: its directory and variables are lost, files are kept]")
+    if lost := _SHELLS.get(result.get("shell", "")):
+        notes.append(f"[{lost}: its directory and variables are lost, files are kept]")
     return notes
 
 
@@ -122,13 +129,28 @@ async def _read_file(ask: Ask, ids: dict[str, str], given: inputs.ReadFile) -> C
         result = await ask("sandbox.get", ids | inputs.params(given, "path", "offset", "size"), [file.fileno()])
         file.seek(0)
         content = file.read(given.size)
-    structured = result | {"offset": given.offset, "size": len(content)}
-    rest = "" if result.get("eof", True) else f"[more follows: go on at offset {given.offset + len(content)}]"
+    eof = bool(result.get("eof", True))
+    text = _text(content, eof)
+    whole = content if text is None else text.encode()  # a character that is cut at the end is left for the next call
+    structured = result | {
+        "offset": given.offset,
+        "size": len(whole),
+        "encoding": "base64" if text is None else "utf-8",
+    }
+    rest = "" if eof and whole == content else f"[more follows: go on at offset {given.offset + len(whole)}]"
+    if text is None:
+        return said("[not text; base64 follows]", base64.b64encode(content).decode(), rest, structured=structured)
+    return said(text or "(empty file)", rest, structured=structured)
+
+
+def _text(content: bytes, last: bool) -> str | None:
+    """None for what is no text. All but the last piece of a text may end within a character."""
+    if b"\0" in content:
+        return None
     try:
-        return said(content.decode() or "(empty file)", rest, structured=structured)
+        return codecs.getincrementaldecoder("utf-8")().decode(content, last)
     except UnicodeDecodeError:
-        encoded = base64.b64encode(content).decode()
-        return said("[not text; base64 follows]", encoded, rest, structured=structured | {"encoding": "base64"})
+        return None
 
 
 async def _list_files(ask: Ask, ids: dict[str, str], given: inputs.ListFiles) -> CallToolResult:

@@ -66,8 +66,10 @@ class WriteEnd:
     async def abandoned(self, timeout: float) -> bool:
         """Wait, at most `timeout` seconds, until nobody can read any more; whether that came.
 
-        Who closes a pipe earlier tells its reader that it has got everything.
+        Who closes a pipe earlier tells its reader that it has got everything. At once when that was told already.
         """
+        if not self._open:
+            return True
         loop = asyncio.get_running_loop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):

@@ -142,6 +142,7 @@ def result(output: str = "", **more: Any) -> dict[str, Any]:
 EXEC: dict[str, dict[str, Any]] = {
     "pwd": result("/root"),
     "true": result(),
+    "block": result("released"),
     "exit 3": result(exit_code=3),
     "long": result("x" * 1000, truncated=True),
     "sleep 10": result("part", exit_code=None, ended="timeout", error="command timeout", elapsed="1.001s"),
@@ -209,6 +210,8 @@ async def put(room: Room, call: Call, given: Given) -> Any:
     if given.path == "/etc/shadow":
         raise PermissionDenied("cannot put /etc/shadow: it is not yours")
     content = await asyncio.to_thread(slurp, call.descriptors[0], room)
+    if given.sha256 and given.sha256 != hashlib.sha256(content).hexdigest():
+        raise InvalidArgument("cannot put: another sha256 came")
     room.files[given.path] = content
     return {
         "path": given.path,
@@ -242,7 +245,8 @@ async def get(room: Room, call: Call, given: Given) -> Any:
     said = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "mode": "0640", "mtime": 1.5}
     if not call.descriptors:
         said |= {"data": content.decode()}
-    return said | {"total": len(room.files[given.path]), "eof": True}
+    total = len(room.files[given.path])
+    return said | {"total": total, "eof": (given.offset or 0) + len(content) >= total}
 
 
 def pour(target: int, content: bytes, room: Room) -> None:

@@ -434,7 +434,7 @@ def test_modes_are_numbers(door: Opened, client: Client) -> None:
 def test_a_part_of_a_file(door: Opened, client: Client) -> None:
     door.room.files["/f"] = b"0123456789"
     data, end = list(client.v1("Get", path="/f", offset=2, size=3))
-    assert (data.data, end.end.size, end.end.total) == (b"234", 3, 10)
+    assert (data.data, end.end.size, end.end.total, end.end.eof) == (b"234", 3, 10, False)
 
 
 def test_a_file_that_is_not_there(client: Client) -> None:
@@ -445,6 +445,12 @@ def test_a_file_that_is_not_there(client: Client) -> None:
 def test_a_refused_upload_says_why(client: Client) -> None:
     with fails(CODE.PERMISSION_DENIED, "not yours"):
         client.stream("Put", put("/etc/shadow", b"x" * 1_000_000, b"y" * 1_000_000))
+
+
+def test_an_upload_that_is_refused_at_its_end(client: Client) -> None:
+    begin = v1.PutInput(start=v1.PutStart(**IDS, path="/root/x", sha256="0" * 64))
+    with fails(CODE.INVALID_ARGUMENT, "another sha256 came"):
+        client.stream("Put", [begin, v1.PutInput(data=b"x")])
 
 
 def test_half_an_upload_never_becomes_a_file(door: Opened, client: Client) -> None:

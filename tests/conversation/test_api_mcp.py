@@ -294,6 +294,13 @@ def test_bytes_are_written_and_read_as_base64(door: Opened) -> None:
     assert texts(read) == ["[not text; base64 follows]", "//4="]
 
 
+def test_no_character_is_lost_between_two_pieces(door: Opened) -> None:
+    door.room.files["/t"] = "aéb".encode()
+    cut = tool(door, "read_file", path="/t", size=2, **IDS)
+    assert texts(cut) == ["a", "[more follows: go on at offset 1]"]
+    assert texts(tool(door, "read_file", path="/t", offset=1, **IDS)) == ["éb"]
+
+
 def test_content_that_is_no_base64(door: Opened) -> None:
     result = tool(door, "write_file", path="/b", content="!!", encoding="base64", **IDS)
     assert (result.is_error, "not base64" in texts(result)[0]) == (True, True)
