@@ -7,7 +7,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,13 +40,6 @@ def strata(served: Served, request: pytest.FixtureRequest) -> Iterator[Client]:
 @pytest.fixture
 def session(strata: Client) -> Session:
     return strata.session("alice", "task-001")
-
-
-def until(holds: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < end, f"it never came true: {what}"
-        time.sleep(0.005)
 
 
 # --- what is asked and what is told
@@ -212,31 +204,24 @@ def test_a_run_can_be_waited_for_asked_about_and_ended(served: Served, session: 
 # --- terminals
 
 
-def test_a_terminal_is_a_socket_and_words_beside_it(served: Served) -> None:
-    with Client(served.path, token=TOKEN) as strata:
-        with strata.session("a", "b").shell(rows=24, cols=80) as terminal:
-            assert (terminal.info.terminal, terminal.viewer, terminal.offset, terminal.lost) == ("main", 5, 40, 2)
-            assert terminal.receive() == b"$ "
-            terminal.send(b"hi")
-            assert terminal.receive() == b"typed hi"
-            terminal.resize(50, 100)
-            assert served.room.last()[1] | {"rows": 50, "cols": 100, "viewer": 5} == served.room.last()[1]
-            terminal.send(b"exit\n")
-            assert terminal.receive() == b"bye"
-            assert terminal.receive() == b""
-            assert (terminal.end().exit_code, terminal.offset) == (3, 40 + 13)
-        assert strata.stats().active_sessions == 2
+def test_a_terminal_is_a_socket_and_words_beside_it(served: Served, strata: Client, session: Session) -> None:
+    with session.shell(rows=24, cols=80) as terminal:
+        assert (terminal.info.terminal, terminal.viewer, terminal.offset, terminal.lost) == ("main", 5, 40, 2)
+        assert terminal.receive() == b"$ "
+        terminal.send(b"hi")
+        assert terminal.receive() == b"typed hi"
+        terminal.resize(50, 100)
+        assert served.room.last()[1] | {"rows": 50, "cols": 100, "viewer": 5} == served.room.last()[1]
+        terminal.send(b"exit\n")
+        assert terminal.receive() == b"bye"
+        assert terminal.receive() == b""
+        assert (terminal.end().exit_code, terminal.offset) == (3, 40 + 13)
+    assert strata.stats().active_sessions == 2
 
 
-def test_leaving_a_terminal_hangs_up(served: Served) -> None:
-    with Client(served.path, token=TOKEN) as strata:
-        strata.session("a", "b").shell().close()
-        assert served.room.cancelled.wait(DEADLINE)
-
-
-def test_a_terminal_over_http_is_refused_with_what_to_do(served: Served) -> None:
-    with Client(served.url, token=TOKEN) as strata, pytest.raises(Unavailable, match="use the unix socket"):
-        strata.session("a", "b").shell()
+def test_leaving_a_terminal_hangs_up(served: Served, session: Session) -> None:
+    session.shell().close()
+    assert served.room.cancelled.wait(DEADLINE)
 
 
 # --- files
