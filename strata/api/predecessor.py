@@ -7,7 +7,7 @@ Ids come from the path or the body, or from the headers X-Owner-Id and X-Session
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 
@@ -37,7 +37,7 @@ class OldExec(msgspec.Struct):
     """Body of POST …/exec."""
 
     command: str = ""
-    timeout_ms: int = 0
+    timeout_ms: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
 
 def identity(request: Request, owners: tuple[str, ...] = (), sessions: tuple[str, ...] = ()) -> dict[str, str]:
@@ -96,7 +96,7 @@ async def execute(request: Request) -> Reply:
         params["timeout_ms"] = body.timeout_ms
     raw = await request.door.room.raw("sandbox.exec", params, token)
     fields = _fields.decode(raw)
-    if fields.get("truncated") == b"false":
+    if bytes(fields.get("truncated", b"")) == b"false":
         del fields["truncated"]
         return Reply(msgspec.json.encode(fields))
     return Reply(raw)
