@@ -148,9 +148,10 @@ def _text(content: bytes, last: bool) -> str | None:
     if b"\0" in content:
         return None
     try:
-        return codecs.getincrementaldecoder("utf-8")().decode(content, last)
+        text = codecs.getincrementaldecoder("utf-8")().decode(content, last)
     except UnicodeDecodeError:
         return None
+    return text if text or not content else None  # less than a character would never get on
 
 
 async def _list_files(ask: Ask, ids: dict[str, str], given: inputs.ListFiles) -> CallToolResult:

@@ -299,6 +299,7 @@ def test_no_character_is_lost_between_two_pieces(door: Opened) -> None:
     cut = tool(door, "read_file", path="/t", size=2, **IDS)
     assert texts(cut) == ["a", "[more follows: go on at offset 1]"]
     assert texts(tool(door, "read_file", path="/t", offset=1, **IDS)) == ["éb"]
+    assert texts(tool(door, "read_file", path="/t", offset=1, size=1, **IDS))[1] == "ww=="
 
 
 def test_content_that_is_no_base64(door: Opened) -> None:
