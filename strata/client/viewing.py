@@ -31,7 +31,7 @@ def line(sock: socket.socket, rest: bytes) -> Line:
     threading.Thread(target=bridge.run, args=(rest,), daemon=True).start()
     events = bridge.events()
     try:
-        return Line(ours, next(events), events)
+        return Line(ours, next(events, None), events)
     except BaseException:
         ours.close()
         raise
