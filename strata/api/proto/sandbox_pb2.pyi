@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: MIT
+# ruff: noqa
+# fmt: off
+# mypy: ignore-errors
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Mapping as _Mapping

@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: MIT
+# ruff: noqa
+# fmt: off
+# mypy: ignore-errors
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
