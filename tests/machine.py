@@ -8,12 +8,14 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from strata import config
 from strata.embedded import boot
 from strata.errors import Unavailable
 from strata.paths import Paths
@@ -49,6 +51,12 @@ class Manager:
             err.seek(0)
             return subprocess.CompletedProcess(argv, code, out.read(), err.read())
 
+    @property
+    def api(self) -> str:
+        """HOST:PORT of the api door of a Strata in these directories."""
+        settings = config.load(self.paths, {})
+        return settings.api.address
+
     def journal(self, *fields: str) -> list[dict[str, object]]:
         """The journal's records that match, e.g. `STRATA_EVENT=svc.start`, oldest first."""
         self.run(["journalctl", "--sync"])
@@ -70,6 +78,13 @@ def is_systemd() -> bool:
     return os.path.isdir("/run/systemd/system") and Path("/proc/1/comm").read_text().strip() == "systemd"
 
 
+def _free_port() -> int:
+    """A TCP port of loopback on which nobody listens now: several Stratas run on one machine during tests."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
 @contextlib.contextmanager
 def directories() -> Iterator[Paths]:
     """Directories of a session's own. Below /run, because PrivateTmp= hides all that lies in /tmp from services."""
@@ -78,6 +93,7 @@ def directories() -> Iterator[Paths]:
     try:
         paths = Paths(top / "run", top / "state", top / "etc")
         paths.services_d.mkdir(parents=True)
+        (paths.config_dir / "strata.toml").write_text(f'[api]\naddress = "127.0.0.1:{_free_port()}"\n')
         yield paths
     finally:
         shutil.rmtree(top)

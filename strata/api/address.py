@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 from strata.errors import Unavailable
@@ -12,6 +13,11 @@ _BACKLOG = 4096
 
 def bound(address: str) -> socket.socket:
     """A socket that listens at HOST:PORT; without a host, at every address. Raises Unavailable."""
+    if os.environ.get("INVOCATION_ID"):  # systemd runs us (systemd.exec(5)), so its socket unit has failed
+        raise Unavailable(
+            f"systemd could not listen on {address}, most likely because another program does; stop that one, or "
+            "choose another place with api.address in strata.toml or STRATA_SERVER_ADDR"
+        )
     host, _, port = address.rpartition(":")
     try:
         found = socket.getaddrinfo(host.strip("[]") or "::", int(port), type=socket.SOCK_STREAM)

@@ -19,7 +19,7 @@ from wire import Wire
 
 T = TypeVar("T")
 CTL = Path(sys.executable).with_name("strata-ctl")
-CORE = ("registry", "identity", "fs", "sandbox")
+CORE = ("registry", "identity", "fs", "sandbox", "api")
 NOBODY = 65534
 READER: Mapping[str, Any] = {"service": "fs", "actions": ["open", "read", "list"]}
 

@@ -83,6 +83,7 @@ def unused() -> Iterator[Manager]:
 def typed(manager: Manager, script: str, *arguments: str) -> list[str]:
     """What the script printed, line by line; it must succeed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STRATA_")}
+    kept["STRATA_SERVER_ADDR"] = manager.api
     argv = ["unshare", "--mount", "bash", "-c", script, "test", str(CTL), *arguments]
     answer = manager.run(argv, env=kept)
     assert answer.returncode == 0, answer.stderr

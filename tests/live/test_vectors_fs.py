@@ -88,8 +88,8 @@ def test_055_an_absolute_path_inside_the_prefix_is_good(strata: Node, tmp_path: 
 def test_055_strict_paths_refuse_absolute_ones(disturbed: Node, holder: Holder, tree: Path) -> None:
     """Strict mode -> 3 `absolute paths not allowed…`; relative ones stay good."""
     settings = disturbed.manager.paths.config_dir / "strata.toml"
-    assert not settings.exists()
-    settings.write_text("[fs]\nstrict_paths = true\n")
+    before = settings.read_text()
+    settings.write_text(f"{before}[fs]\nstrict_paths = true\n")
     try:
         disturbed.call("supervisor.svc.restart", {"name": "fs"})
         code, message = holder.refusal("fs.list", path=str(tree))
@@ -97,7 +97,7 @@ def test_055_strict_paths_refuse_absolute_ones(disturbed: Node, holder: Holder, 
         assert message.startswith("absolute paths not allowed")
         assert "a.txt" in names(holder.call("fs.list", path="."))
     finally:
-        settings.unlink()
+        settings.write_text(before)
         disturbed.call("supervisor.svc.restart", {"name": "fs"})
     holder.call("fs.list", path=str(tree))
 

@@ -124,7 +124,7 @@ def test_094_start_needs_healthy_dependencies(services: Services) -> None:
     finally:
         services.call("supervisor.svc.start", {"name": "identity"})
         services.call("supervisor.svc.start", {"name": "fs"})
-    assert stopped["dependents"] == ["fs"]
+    assert stopped["dependents"] == ["fs", "sandbox"]
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "reset", "describe"])
