@@ -12,6 +12,7 @@ from strata.client import descriptors, local, output, verbs
 from strata.client.async_output import AsyncStream
 from strata.client.async_terminal import AsyncTerminal
 from strata.client.async_unix import AsyncTransport
+from strata.client.filling import Filling
 from strata.client.options import (
     LONGEST_WAIT,
     CreateOptions,
@@ -259,6 +260,10 @@ class AsyncSession:
             cursor = page.next
 
     async def _fetch(self, verb: Verb[R], fd: int, params: Mapping[str, Any]) -> R:
-        answer = await self._transport.call(verb.method, self._named(params), True, (fd,))
+        filling = Filling(fd)
+        try:
+            answer = await self._transport.call(verb.method, self._named(params), True, (filling.descriptor,))
+        finally:
+            await asyncio.to_thread(filling.end)
         await asyncio.to_thread(local.check_arrived, fd, answer, params["path"] or self.name)
         return verb.read(answer)

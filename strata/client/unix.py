@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from strata.client.descriptors import Stdio
+from strata.client.filling import Filling
 from strata.client.place import Place
 from strata.client.transport import Line, Params
 from strata.errors import Unavailable
@@ -35,7 +36,8 @@ class UnixTransport:
         return self._call("sandbox.put", params, True, (source,))
 
     def get(self, method: str, params: Params, sink: int) -> Any:
-        return self._call(method, params, True, (sink,))
+        with Filling(sink) as descriptor:
+            return self._call(method, params, True, (descriptor,))
 
     def run(self, params: Params, stdio: Stdio) -> Any:
         return self._call("sandbox.run", {**params, **stdio.params}, True, stdio.descriptors)

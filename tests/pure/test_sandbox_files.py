@@ -436,3 +436,10 @@ def test_a_reader_that_goes_away_ends_it_cleanly(digits: Path) -> None:
 def test_get_follows_a_link_to_a_file(digits: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("digits")
     assert get(tmp_path / "link")[1] == b"0123456789"
+
+
+def test_a_file_in_memory_is_not_filled_at_the_sessions_expense(digits: Path) -> None:
+    os.truncate(digits, transfer.MOST_IN_MEMORY + 1)
+    with pytest.raises(InvalidArgument, match="pass a pipe"):
+        get(digits)
+    assert get(digits, size=5)[0]["size"] == 5

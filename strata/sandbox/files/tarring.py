@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from strata.errors import InvalidArgument
 from strata.sandbox.files import transfer
 from strata.sandbox.files.compare import Status
 
@@ -46,6 +47,7 @@ class Archive:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._most = transfer.most_into(fd)
         self._digest = hashlib.sha256()
         self._view = memoryview(bytearray(_CHUNK))
         self.size = 0
@@ -110,6 +112,8 @@ class Archive:
     def _write(self, data: bytes | memoryview) -> None:
         self._digest.update(data)
         self.size += len(data)
+        if self.size > self._most:
+            raise InvalidArgument(transfer.TOO_MUCH.format(self._most))
         if not transfer.write(self._fd, memoryview(data)):
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 

@@ -25,7 +25,9 @@ from strata.sandbox.files.refusals import Reasons, telling
 CHUNK: Final = 1_048_576
 MODE: Final = 0o644
 _ENDLESS: Final = 2**63
-_SYNC_BYTES: Final = 16 * CHUNK
+_MEMORY: Final = (0x0102_1994, 0x8584_58F6, 0x9584_58F6)  # tmpfs, ramfs, hugetlbfs (linux/magic.h)
+TOO_MUCH: Final = "cannot write more than {} bytes to a file in memory; pass a pipe, or a file on a disk"
+MOST_IN_MEMORY: Final = 16 * CHUNK
 
 hashlib.sha256()  # OpenSSL reads its own configuration now, and not when the files around are a sandbox's
 
@@ -61,7 +63,7 @@ def put(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         before = _replaced(directory, name, doing)
         _check_room(directory, arguments.get("size"))
         with _draft(directory) as draft:
-            poured = _pour(fds[0], draft.fd, _ENDLESS, syncing=True)
+            poured = _pour(fds[0], draft.fd, _ENDLESS)
             _check_arrived(poured, arguments, doing)
             mode = _mode(arguments, before)
             os.fchmod(draft.fd, mode)
@@ -201,8 +203,10 @@ def get(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         try:
             before = os.fstat(fd)
             os.lseek(fd, offset, os.SEEK_SET)
-            rest = max(before.st_size - offset, 0)
-            poured = _pour(fd, fds[0], min(arguments.get("size") or _ENDLESS, rest))
+            wanted = min(arguments.get("size") or _ENDLESS, max(before.st_size - offset, 0))
+            if wanted > (most := most_into(fds[0])):
+                raise InvalidArgument(TOO_MUCH.format(most))
+            poured = _pour(fd, fds[0], wanted)
             after = os.fstat(fd)
         finally:
             os.close(fd)
@@ -221,7 +225,7 @@ def get(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
 # --- both
 
 
-def _pour(source: int, target: int, most: int, syncing: bool = False) -> Poured:
+def _pour(source: int, target: int, most: int) -> Poured:
     """Copy up to `most` bytes. Raises OSError."""
     digest = hashlib.sha256()
     view = memoryview(bytearray(CHUNK))
@@ -242,6 +246,13 @@ def check_descriptor(fds: list[int], useless: int) -> None:
     if flags & os.O_PATH or flags & os.O_ACCMODE == useless or stat.S_ISDIR(os.fstat(fds[0]).st_mode):
         way = "written to" if useless == os.O_RDONLY else "read"
         raise InvalidArgument(f"cannot copy: give one descriptor that can be {way}")
+
+
+def most_into(fd: int) -> int:
+    """How many bytes may be written to a descriptor. A file in memory takes that of who writes: the session's, whose
+    limit is for what runs in it."""
+    in_memory = stat.S_ISREG(os.fstat(fd).st_mode) and kernel.filesystem(fd) in _MEMORY
+    return MOST_IN_MEMORY if in_memory else _ENDLESS
 
 
 def widen(fd: int) -> None:
