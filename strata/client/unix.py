@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from strata.client.descriptors import Stdio
-from strata.client.filling import Filling
 from strata.client.place import Place
 from strata.client.transport import Line, Params
 from strata.errors import Unavailable
@@ -36,6 +35,8 @@ class UnixTransport:
         return self._call("sandbox.put", params, True, (source,))
 
     def get(self, method: str, params: Params, sink: int) -> Any:
+        from strata.client.filling import Filling  # takes threads, which most calls can do without
+
         with Filling(sink) as descriptor:
             return self._call(method, params, True, (descriptor,))
 
