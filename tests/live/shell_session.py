@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -22,7 +22,8 @@ from strata.sandbox.children import Child, watch
 from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.ids import Key
 from strata.sandbox.inotify import Inotify
-from strata.sandbox.session import SpawnPlan
+from strata.sandbox.session import SpawnPlan, State
+from strata.sandbox.shell.outcome import whole
 from strata.sandbox.shell.shell import Command, Shell
 
 _JOIN = 'for directory in $1; do echo $$ > "$directory/cgroup.procs"; done; shift; exec "$@"'
@@ -36,6 +37,7 @@ class PlainSession:
         self.directory = directory
         self.groups = Mock(scope=scope)
         self.record = Mock(shell=shell)
+        self.state = State.OPEN
         self.exchange_fd = os.open(directory / "exchange", os.O_RDONLY | os.O_DIRECTORY)
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -51,12 +53,12 @@ class PlainSession:
         given = dict(zip(plan.numbers, fds, strict=True))
 
         def place() -> None:
-            high = {number: os.dup2(fd, 300 + number) for number, fd in given.items()}
-            for number, fd in high.items():
-                os.dup2(fd, number)
-            os.closerange(max(high.values()) + 1, 4096)
-            for fd in high.values():
-                os.close(fd)
+            for number, fd in given.items():
+                os.dup2(fd, 1000 + number)
+            os.closerange(3, 1000)
+            for number in given:
+                os.dup2(1000 + number, number)
+            os.closerange(1000, 4096)
 
         process = subprocess.Popen(
             ["/bin/sh", "-c", _JOIN, "sh", " ".join(group.directories), *plan.argv],
@@ -87,8 +89,6 @@ class Bench:
 
     async def run(self, text: str | bytes, seconds: float = 10.0, stdin: bytes = b"") -> dict[str, Any]:
         """The answer to one exec."""
-        from strata.sandbox.shell.outcome import whole
-
         raw = text.encode() if isinstance(text, str) else text
         return whole(await self.shell.run(Command(raw, seconds, stdin)))
 
@@ -121,6 +121,16 @@ async def bench(shell: str = "/bin/bash", output_max: int = 1_048_576) -> AsyncI
         inotify.close()
         os.close(session.exchange_fd)
         shutil.rmtree(directory)
+
+
+def with_bench(body: Callable[[Bench], Awaitable[None]], **options: Any) -> None:
+    """Run a test's body with a bench of its own."""
+
+    async def main() -> None:
+        async with bench(**options) as made:
+            await body(made)
+
+    asyncio.run(main())
 
 
 def new_shell(session: PlainSession, inotify: Inotify, output_max: int = 1_048_576) -> Shell:

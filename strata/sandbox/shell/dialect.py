@@ -5,9 +5,10 @@ There is no loop of ours in the shell: it is an interactive shell that reads its
 that we write there is one of these. So what ends a loop, a function or a script in a command can end nothing of ours,
 an error ends a line and not the shell, and an interrupt leads back to the prompt (bash(1), SIGNALS).
 
-One exec is one line: the command's file is sourced with descriptors of its own, then the end is reported. While it
-runs, our descriptors are closed; the shell keeps its copies above 9, closed on exec. That also undoes whatever
-`exec >file` did to them. `\\builtin` keeps out of reach of aliases and functions of the user.
+An exec is two lines: the command's file is sourced with descriptors of its own; then the end is reported, also when
+the first line came to nothing because the command sent its shell SIGINT. While it runs, our descriptors are closed;
+the shell keeps its copies above 9, closed on exec. That also undoes whatever `exec >file` did to them. `\\builtin`
+keeps out of reach of aliases and functions of the user.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Dialect(NamedTuple):
         out, err, report = self.numbers
         hidden = f"{out}>&- {err}>&- {report}>&-"
         text = f"{self.source_word} {directory}/{TEXT} <{source} >&{out} 2>&{err} {hidden}"
-        return (self.errexit_text if errexit else "") + f"{text};{self.report(directory, number)}"
+        return (self.errexit_text if errexit else "") + f"{text}\n{self.report(directory, number)}"
 
     def move(self, directory: str, number: int, out: str, err: str) -> str:
         """Write to other pipes from now on, then report as `number`."""
@@ -68,18 +69,21 @@ class Dialect(NamedTuple):
         return self.report_text.format(directory=directory, number=number, to=self.numbers.report) + "\n"
 
 
-_HIGH, _LOW = Descriptors(250, 251, 252), Descriptors(7, 8, 9)
+# Above 9, which people use, and what bash takes from 10 upwards; below 63, from where it goes down, and `ulimit -n 64`.
+_HIGH, _LOW = Descriptors(40, 41, 42), Descriptors(7, 8, 9)
 
 # `set -e` is the user's, yet a command that fails must end the exec and not the shell. So it is in force only while a
 # command runs, and there the ERR trap, which bash runs just where `set -e` would exit, returns from function after
 # function instead. Between execs the variable remembers it.
+#
+# UNWIND may also come while no command runs, and bash 5.2 crashes when a trap interrupts it as it reads a line.
 _BASH_BEGIN = f"""\
 PS1= PS2=
 \\builtin set +o history +H
 \\builtin unset HISTFILE
 \\builtin shopt -u checkwinsize
 \\builtin shopt -s execfail
-\\builtin trap '\\builtin trap - INT;\\builtin kill -INT "$$"' {UNWIND}
+\\builtin trap 'if [[ ${{BASH_SOURCE-}} ]]; then \\builtin trap - INT; \\builtin kill -INT "$$"; fi' {UNWIND}
 \\builtin trap 'if [[ $BASH_SUBSHELL == 0 && ( -o errexit || -v __strata_errexit ) ]]; then
 \\builtin set +e; __strata_errexit=1; \\builtin return; fi' ERR
 \\builtin set -E

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from strata.errors import Unavailable
 from strata.sandbox.cgroup import Group
 from strata.sandbox.children import Child, watch
 from strata.sandbox.descriptor_store import DescriptorStore
@@ -85,7 +86,7 @@ def adopt(session: Session, store: DescriptorStore, inside: str, inotify: Inotif
     if known and _NAME.fullmatch(known.directory) and known.pid in (group := scope.make(known.group)).pids():
         try:
             found = _resident(session, known, inside, group, stored.pop(_number(known.directory), None), inotify)
-        except OSError as error:
+        except (OSError, Unavailable) as error:
             log.warning("%s: its shell cannot be taken back: %s", session.key.label, error)
             group.kill()
     for number, fd in stored.items():
@@ -118,7 +119,12 @@ def _resident(
         place = Place(fd, f"{inside}/{known.directory}")
         found = Resident(place, dialect(session.record.shell), group, child, inotify)
         undo.pop_all()
-    found.taken_back(known.pid, slot)
+    try:
+        found.taken_back(known.pid, slot)
+    except BaseException:
+        slot.close(remove=False)
+        found.close()
+        raise
     return found
 
 

@@ -50,7 +50,7 @@ class Meter:
     @property
     def cpu_ms(self) -> float:
         """Milliseconds of processor time."""
-        return (self._cpu_usec() - self._cpu_before) / 1000
+        return max(0, self._cpu_usec() - self._cpu_before) / 1000
 
     @property
     def memory_peak(self) -> int | None:

@@ -106,7 +106,8 @@ class Resident:
                 break
             for one in signals:  # before the kill, so that the next command of a list is not begun
                 self._send(one)
-            self.group.kill_but(self.pid)
+            with contextlib.suppress(FileNotFoundError):  # the session is being closed
+                self.group.kill_but(self.pid)
             number = self._next()
             if await _within(self._tell(self.dialect.back(self.place.path, number), number), seconds):
                 return True
@@ -232,13 +233,17 @@ async def start(session: Session, name: str, inside: str, group: Group, dialect:
         slot = Slot(fd, 1, inotify)
         undo.callback(slot.close, remove=True)
         child = await _spawn(session, place, slot, group, dialect)
-        undo.callback(child.abandon)
-        undo.callback(group.kill)
-        resident = Resident(place, dialect, group, child, inotify)
-        undo.callback(resident.close)
-        await resident.settle(slot)
         undo.pop_all()
-    return resident
+    found = Resident(place, dialect, group, child, inotify)
+    try:
+        await found.settle(slot)
+    except BaseException:
+        group.kill()
+        slot.close(remove=True)
+        child.abandon()
+        found.close()
+        raise
+    return found
 
 
 async def _spawn(session: Session, place: Place, slot: Slot, group: Group, dialect: Dialect) -> Child:
