@@ -19,7 +19,7 @@ from strata.sandbox import signalling
 from strata.sandbox.cgroup import Emptiness, Group, Usage
 from strata.sandbox.children import Ended
 from strata.sandbox.collected import Collector, cost, elapsed, ending
-from strata.sandbox.plan import Wanted, reading
+from strata.sandbox.plan import Wanted, output_pipe, reading
 from strata.sandbox.session import Session, SpawnPlan
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Foreground:
             raise
 
     def _pipe(self, name: str, ours: contextlib.ExitStack) -> int:
-        reader, writer = os.pipe2(os.O_CLOEXEC)
+        reader, writer = output_pipe()
         ours.callback(os.close, writer)
         self._collectors[name] = Collector(reader, self._most, self._hear)
         return writer

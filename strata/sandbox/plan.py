@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from strata.errors import InvalidArgument
 
 STREAMS = ("stdin", "stdout", "stderr")
+PIPE_BYTES = 262_144
 LONGEST_MS = 7 * 24 * 3600 * 1000
 
 
@@ -64,7 +65,7 @@ def roles(names: tuple[str, ...] | None, passed: tuple[int, ...]) -> dict[str, i
     return dict(zip(names, passed, strict=True))
 
 
-@contextmanager
+@contextlib.contextmanager
 def reading(data: bytes) -> Iterator[int]:
     """A descriptor from which exactly this can be read: memory that nobody can change any more, or nothing at all."""
     if not data:
@@ -79,6 +80,14 @@ def reading(data: bytes) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def output_pipe() -> tuple[int, int]:
+    """Read end and write end of a pipe that holds some turns of the loop's worth of output."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    with contextlib.suppress(PermissionError):  # beyond /proc/sys/fs/pipe-user-pages-soft: then it is a smaller one
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return reader, writer
 
 
 def _bytes(text: str | None, b64: str | None) -> bytes:

@@ -19,7 +19,7 @@ from strata.sandbox.cgroup import Emptiness, Group
 from strata.sandbox.children import Child, watch
 from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.foreground import Foreground
-from strata.sandbox.plan import Wanted, reading
+from strata.sandbox.plan import Wanted, output_pipe, reading
 from strata.sandbox.ring import Ring
 from strata.sandbox.run import KILL_SECONDS, About, Parts, Run
 from strata.sandbox.session import Session, SpawnPlan
@@ -207,7 +207,7 @@ class Runs:
 @contextlib.contextmanager
 def _pipe() -> Iterator[tuple[int, int]]:
     """Both ends, closed at the end."""
-    reader, writer = os.pipe2(os.O_CLOEXEC)
+    reader, writer = output_pipe()
     try:
         yield reader, writer
     finally:
