@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from strata.client.local import told
+
+if TYPE_CHECKING:
+    import threading
 
 _PIECE = 1_048_576
 
@@ -26,6 +29,8 @@ class Filling:
         self._filler: threading.Thread | None = None
         self._failures: list[OSError] = []
         if stat.S_ISREG(os.fstat(sink).st_mode):
+            import threading  # most calls can do without
+
             read, self.descriptor = os.pipe()
             self._filler = threading.Thread(target=_fill, args=(read, sink, self._failures), daemon=True)
             self._filler.start()
