@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from strata.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, StrataError
+from strata.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, StrataError, Unavailable
 from strata.sandbox.files import inside, places, removing, transfer
 
 
@@ -443,3 +443,34 @@ def test_a_file_in_memory_is_not_filled_at_the_sessions_expense(digits: Path) ->
     with pytest.raises(InvalidArgument, match="pass a pipe"):
         get(digits)
     assert get(digits, size=5)[0]["size"] == 5
+
+
+def test_a_removal_that_takes_too_long_says_so_and_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(50):
+        (tmp_path / f"top/{number}").mkdir(parents=True)
+    monkeypatch.setattr(removing, "SECONDS", 0.0)
+    with pytest.raises(Unavailable, match="call again to go on"):
+        removing.remove({"path": str(tmp_path / "top"), "recursive": True}, [])
+    monkeypatch.undo()
+    removing.remove({"path": str(tmp_path / "top"), "recursive": True}, [])
+    assert not (tmp_path / "top").exists()
+
+
+def test_two_who_remove_the_same_tree_do_not_disturb_each_other(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"top/{number}/inner").mkdir(parents=True)
+    failures: list[StrataError] = []
+
+    def remove() -> None:
+        try:
+            removing.remove({"path": str(tmp_path / "top"), "recursive": True}, [])
+        except StrataError as error:
+            failures.append(error)
+
+    others = [threading.Thread(target=remove) for _ in range(3)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    assert not (tmp_path / "top").exists()
+    assert {type(failure) for failure in failures} <= {NotFound}

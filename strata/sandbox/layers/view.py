@@ -48,7 +48,7 @@ def mounted(raw: dict[str, Any], init_pid: int) -> Iterator[View]:
     plan = read(raw)
     _enter(plan, init_pid)
     lowers = [name for name in lowers_of(plan) if name != "places"]
-    lower = f"{STAGE}/{lowers[0]}" if len(lowers) == 1 else _merged(lowers)
+    lower = f"{STAGE}/{lowers[0]}" if len(lowers) == 1 else _merged(lowers, plan.mapped)
     disk_image = "" if not os.path.exists(path := f"{plan.directory}/{image.NAME}") else path
     writes = "kernel-user" if plan.driver == "kernel" and not plan.mapped else plan.driver
     yield View(f"{DISK}/upper", lower, plan.uid_base, DISK, disk_image, writes)
@@ -81,11 +81,13 @@ def _parent(pid: int) -> int:
         raise ProcessLookupError(errno.ESRCH, "cannot see the layers of the session: it has ended") from error
 
 
-def _merged(lowers: list[str]) -> str:
+def _merged(lowers: list[str], mapped: bool) -> str:
     here = os.open(".", os.O_PATH | os.O_CLOEXEC)
     os.chdir(STAGE)
     try:
-        kernel.mount("overlay", LOWER, "overlay", kernel.MS_RDONLY, f"lowerdir={':'.join(lowers)}")
+        # In a user namespace layers say in user.* attributes which of their directories are opaque.
+        options = f"lowerdir={':'.join(lowers)}" + ("" if mapped else ",userxattr")
+        kernel.mount("overlay", LOWER, "overlay", kernel.MS_RDONLY, options)
     finally:
         os.fchdir(here)
         os.close(here)
