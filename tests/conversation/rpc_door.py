@@ -96,6 +96,7 @@ class Room:
         self.release = asyncio.Event()
         self.denied: list[tuple[str, str]] = []
         self.poured = 0
+        self.slowly = False
 
     def last(self, method: str) -> dict[str, Any]:
         """The parameters of the last call of a method."""
@@ -265,14 +266,21 @@ async def attach(room: Room, call: Call, given: Given) -> AsyncIterator[Any]:
     loop = asyncio.get_running_loop()
     with socket.socket(fileno=os.dup(call.descriptors[0])) as sock:
         sock.setblocking(False)
-        yield {"attached": {"terminal": given.terminal or "main", "offset": 40, "rows": 24, "cols": 80, "viewers": 1}}
-        await loop.sock_sendall(sock, b"$ ")
+        begin = 40 if given.offset is None else given.offset
+        yield {
+            "attached": {"terminal": given.terminal or "main", "offset": begin, "rows": 24, "cols": 80, "viewers": 1}
+        }
+        if given.offset is None:
+            await loop.sock_sendall(sock, b"$ ")
         while typed := await loop.sock_recv(sock, 65_536):
             if typed == b"exit\n":
                 await loop.sock_sendall(sock, b"bye\r\n")
                 yield {"ended": "exit", "exit_code": 0}
                 return
-            await loop.sock_sendall(sock, b"you typed " + typed)
+            reply = b"you typed " + typed
+            for at in range(0, len(reply), 1 if room.slowly else len(reply)):
+                await loop.sock_sendall(sock, reply[at : at + (1 if room.slowly else len(reply))])
+                await asyncio.sleep(0.005 if room.slowly else 0)
         room.cancelled.set()
 
 
@@ -365,8 +373,8 @@ def gate(access: Access, call: Call) -> Any:
 class Opened:
     """The door: `port` is where it listens, `room` the scripted room, `address` what a gRPC client takes."""
 
-    def __init__(self, room: Room, server: Server, port: int, grpc: Grpc, mcp: Any) -> None:
-        self.room, self.port, self.grpc, self.mcp = room, port, grpc, mcp
+    def __init__(self, room: Room, server: Server, path: Path, port: int, grpc: Grpc, mcp: Any) -> None:
+        self.room, self.path, self.port, self.grpc, self.mcp = room, path, port, grpc, mcp
         self.loop, self._server = asyncio.get_running_loop(), server
         self.address = f"127.0.0.1:{port}"
         self.url = f"http://127.0.0.1:{port}"
@@ -383,20 +391,36 @@ class Opened:
         """The room goes away."""
         asyncio.run_coroutine_threadsafe(self._server.close(0), self.loop).result(DEADLINE)
 
+    def restart(self) -> None:
+        """The room goes away and comes back, with all that it knew."""
+        self.cut_off()
+        self.path.unlink()
+        self._server = asyncio.run_coroutine_threadsafe(served(self.room, self.path), self.loop).result(DEADLINE)
+
+    async def close(self) -> None:
+        """The room goes away for good."""
+        await self._server.close(0.1)
+
 
 Settings = ApiSettings
 
 
-@contextlib.asynccontextmanager
-async def composed(path: Path, settings: ApiSettings, limits: DoorLimits) -> AsyncIterator[Opened]:
-    """Room and door, listening."""
-    room = Room()
+async def served(room: Room, path: Path) -> Server:
+    """The room, listening."""
 
     def denied(call: Call, error: StrataError) -> None:
         room.denied.append((call.method, call.token))
 
     server = Server(methods(), room, gate, denied, descriptors=True)
     await server.listen(listen.bound(path))
+    return server
+
+
+@contextlib.asynccontextmanager
+async def composed(path: Path, settings: ApiSettings, limits: DoorLimits) -> AsyncIterator[Opened]:
+    """Room and door, listening."""
+    room = Room()
+    server = await served(room, path)
     pool = RoomPool(path, limits)
     door = Door(pool, settings, limits)
     async with mcp_app.mounted(door) as mcp:
@@ -405,11 +429,12 @@ async def composed(path: Path, settings: ApiSettings, limits: DoorLimits) -> Asy
         sock = socket.create_server(("127.0.0.1", 0))
         await doors.listen(sock)
         try:
-            yield Opened(room, server, sock.getsockname()[1], grpc, mcp)
+            found = Opened(room, server, path, sock.getsockname()[1], grpc, mcp)
+            yield found
         finally:
             await doors.close()
             pool.close()
-            await server.close(0.1)
+            await found.close()
 
 
 @contextlib.contextmanager
