@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 
@@ -41,19 +42,28 @@ def send(group: Group, found: int, pids: list[int] | None = None) -> int:
 
 def send_to_program(group: Group, keeper: int, found: int, whole: bool) -> int:
     """Send a signal to the program that the keeper (a pid) waits for, or to its whole process group; to how many."""
-    pids = group.pids()
-    first = [pid for pid in pids if parent(pid) == keeper]
-    if whole:
-        first = [pid for pid in pids if process_group(pid) in first]
-    return send(group, found, first)
+    first = [pid for pid in group.pids() if parent(pid) == keeper]
+    if not whole:
+        return send(group, found, first)
+    members = [pid for pid in group.pids() if process_group(pid) in first]
+    try:
+        return len(members) if any(_send(group, pid, found, _PROCESS_GROUP) for pid in first) else 0
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # Linux 6.9 has the flag
+            raise
+        return send(group, found, members)
 
 
-def _send(group: Group, pid: int, found: int) -> bool:
+_PROCESS_GROUP = 1 << 2
+"""PIDFD_SIGNAL_PROCESS_GROUP of linux/pidfd.h: one that is just being forked gets it, too, which no list could say."""
+
+
+def _send(group: Group, pid: int, found: int, flags: int = 0) -> bool:
     with contextlib.suppress(ProcessLookupError):
         pidfd = os.pidfd_open(pid)
         try:
             if pid in group.pids():  # looked at with the process in hand: now the number is its own
-                signal.pidfd_send_signal(pidfd, found)
+                signal.pidfd_send_signal(pidfd, found, None, flags)
                 return True
         finally:
             os.close(pidfd)
