@@ -81,7 +81,7 @@ def put_file(fd: int, name: str, to: Place, target: str, token_file: str) -> Non
     """Send an open file, from its beginning if it has one, and compare. Raises StrataError."""
     found = os.fstat(fd)
     plain = stat.S_ISREG(found.st_mode)
-    params = {**to.params(), "path": target, "mode": stat.S_IMODE(found.st_mode) if plain else 0o644}
+    params = {**to.params(), "path": target, "mode": f"{stat.S_IMODE(found.st_mode) if plain else 0o644:04o}"}
     if plain:
         os.lseek(fd, 0, os.SEEK_SET)
         params["size"] = found.st_size

@@ -39,7 +39,10 @@ VERB = typed.Verb(
 
 STREAMS = ("stdin", "stdout", "stderr")
 SIGNAL_SECONDS = 5.0
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+OF_TERMINALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+"""Signals that a terminal sends to a whole process group (termios(3)), and so do we."""
+
+FORWARDED = (*OF_TERMINALS, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -100,7 +103,7 @@ def _forward_signals(room: sandboxes.Room, params: dict[str, Any]) -> None:
 
     def forward(number: int, _frame: object) -> None:
         try:
-            room.call("signal", which | {"signal": signal.Signals(number).name[3:]})
+            room.call("signal", which | {"signal": signal.Signals(number).name[3:], "group": number in OF_TERMINALS})
         except NotFound as error:
             raise Interrupted(number) from error
 
