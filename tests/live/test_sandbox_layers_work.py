@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import box as sessions
 import pytest
 from inhabited import Inhabited, unpacked
 from node import Node, until
+
+from strata.sandbox.launcher.works import WORKS
 
 OWNER = "layerstest"
 INVALID, DENIED, NOT_FOUND, EXHAUSTED, CONFLICT = 1, 3, 4, 7, 8
@@ -298,3 +301,45 @@ def test_what_a_killed_room_left_unfinished_is_cleared_up(bench: Bench, disturbe
     assert bench.stored() in ([], ["never"])
     assert box.sh("ls /root | wc -l").strip() == "200"
     assert box.call("describe")["state"] == "open"
+
+
+# --- without privileges
+
+
+def test_an_ordinary_user_has_diffs_archives_and_snapshots_of_his_own(tmp_path: Path) -> None:
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o711)
+    mine: dict[str, Any] = {"uid": 1234, "mapped": False, "uid_base": 1234}
+    taken, out = tmp_path / "state/taken", tmp_path / "state/out.tar"
+    (taken / "upper").mkdir(parents=True)
+    for path in (taken.parent, taken, taken / "upper"):
+        os.chown(path, 1234, 1234)
+    with sessions.opened(tmp_path / "state/sessions/o/one", **mine) as first:
+        first.out(
+            "echo hello > /root/f; rm /etc/hosts; rm -r /etc/alternatives; mkdir /etc/alternatives; chmod 711 /srv"
+        )
+        told = work(first, "diff")["changes"]
+        assert {"/root/f", "/etc/hosts", "/srv"} <= {one["path"] for one in told}
+        hidden = next(one["path"] for one in told if one["path"].startswith("/etc/alternatives/"))
+        assert work(first, "snapshot", taken / "upper", most_bytes=1 << 30)["files"] > 4
+        assert work(first, "export", out)["complete"]
+    with tarfile.open(out) as tar:
+        assert {(member.uid, member.gid) for member in tar if member.name == "root/f"} == {(0, 0)}
+    with sessions.opened(tmp_path / "state/sessions/o/two", layers=[str(taken)], **mine) as second:
+        assert second.out("cat /root/f; ls /etc/hosts /etc/alternatives 2>/dev/null; stat -c %a /srv").split() == [
+            *("hello", "/etc/alternatives:", "711")
+        ]
+        assert work(second, "diff")["changes"] == []
+        second.out(f"touch {hidden}")  # where the host has one, below the opaque directory of the snapshot
+        assert [(one["path"], one["kind"]) for one in work(second, "diff")["changes"]] == [(hidden, "added")]
+
+
+def work(box: sessions.Box, name: str, sink: Path | None = None, **more: Any) -> Any:
+    """As the launcher has it done, outside, as the user whose session it is."""
+
+    def do() -> Any:
+        flags = os.O_RDONLY | os.O_DIRECTORY if sink and sink.is_dir() else os.O_WRONLY | os.O_CREAT
+        fds = [os.open(sink, flags, 0o600)] if sink else []
+        return WORKS[name]({"root": box.plan, "init_pid": box.init, **more}, fds)
+
+    return box.look(do)
