@@ -48,7 +48,8 @@ def text() -> str:
 def test_112_the_unit_brings_strata_up_reloads_and_takes_it_down(text: str) -> None:
     """Its /run is a private one, so that its /run/strata is nobody else's."""
     with machine.private() as private:
-        private.run(["sh", "-c", f"cat > /run/systemd/system/{UNIT}"], input=text)
+        mine = text.replace("[Service]\n", f"[Service]\nEnvironment=STRATA_SERVER_ADDR={private.api}\n", 1)
+        private.run(["sh", "-c", f"cat > /run/systemd/system/{UNIT}"], input=mine)
         try:
             systemctl(private, "daemon-reload")
             systemctl(private, "start", UNIT)
