@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from strata import values
-from strata.errors import Conflict, NotFound
+from strata.errors import Conflict, NotFound, ResourceExhausted
 from strata.sandbox import launching
 from strata.sandbox.cgroup import Group
 from strata.sandbox.children import Child, watch
 from strata.sandbox.ids import Key
 from strata.sandbox.launching import Launcher
 from strata.sandbox.record import Record
+
+MOST_WORKERS = 64
+"""Processes that work on a session's files at the same time."""
 
 
 class State(StrEnum):
@@ -89,6 +92,7 @@ class Session:
         self.activities: dict[int, str] = {}
         self._launcher = launcher
         self._numbers = itertools.count(1)
+        self._workers = 0
         self.parts: dict[str, Part] = {}  # shell, runs, terminals: each put here by the module that owns it
 
     # --- the way in
@@ -121,21 +125,21 @@ class Session:
 
     async def work(self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         """Run a function of the launcher's WORKS table inside the session. Raises StrataError."""
-        with self.active(name):
+        with self._at_work(name):
             return await launching.work(self._launcher, self._work(name, arguments), [self.handles.init, *fds])
 
     async def stream(
         self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()
     ) -> AsyncIterator[dict[str, Any]]:
         """As `work`, for a function that yields."""
-        with self.active(name):
+        with self._at_work(name):
             plan = self._work(name, arguments)
             async for item in launching.stream(self._launcher, plan, [self.handles.init, *fds]):
                 yield item
 
     async def work_on_layers(self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         """Run a function outside, in a mount namespace of its own; it is given what the root was built from."""
-        with self.active(name):
+        with self._at_work(name):
             plan = self._work(name, {"root": root_plan(self.record, self.directory), **arguments}, inside=False)
             return await launching.work(self._launcher, plan, fds)
 
@@ -143,7 +147,7 @@ class Session:
         self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()
     ) -> AsyncIterator[dict[str, Any]]:
         """As `work_on_layers`, for a function that yields."""
-        with self.active(name):
+        with self._at_work(name):
             plan = self._work(name, {"root": root_plan(self.record, self.directory), **arguments}, inside=False)
             async for item in launching.stream(self._launcher, plan, fds):
                 yield item
@@ -161,6 +165,19 @@ class Session:
         finally:
             del self.activities[number]
             self.last_used = time.monotonic()
+
+    @contextlib.contextmanager
+    def _at_work(self, what: str) -> Iterator[None]:
+        """While inside, one more worker of the session's. Raises ResourceExhausted when there are too many: nothing
+        else counts them, since a process that joins a cgroup passes its TasksMax=."""
+        if self._workers >= MOST_WORKERS:
+            raise ResourceExhausted(f"{MOST_WORKERS} callers work on files of {self.key.label}; wait, or end a watch")
+        self._workers += 1
+        try:
+            with self.active(what):
+                yield
+        finally:
+            self._workers -= 1
 
     def touch(self) -> None:
         """Its idle time begins anew."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import threading
@@ -272,6 +273,17 @@ def test_changes_that_commands_make_are_told_as_they_happen(box: Inhabited, top:
         seen = [(one["event"], os.path.basename(one["path"])) for one in (next(told) for _ in range(5))]
     assert seen == [("created", "d"), ("created", "f"), ("modified", "f"), ("moved", "g"), ("removed", "g")]
     until(lambda: box.workers() == 0, "the watch ended with its caller")
+
+
+def test_callers_who_work_on_files_at_once_are_bounded(box: Inhabited, top: str) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(64):
+            connection = stack.enter_context(box.asked("watch", path=top))
+            assert next(events(connection))["event"] == "watching"
+        assert box.refusal("stat", path=top)[0] == EXHAUSTED
+        assert box.sh("echo commands go on") == "commands go on\n"
+    until(lambda: box.workers() == 0, "all watches ended with their callers")
+    assert box.call("stat", path=top)["kind"] == "directory"
 
 
 def test_a_frozen_session_still_gives_its_files(box: Inhabited, top: str) -> None:
