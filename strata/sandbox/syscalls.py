@@ -108,11 +108,6 @@ ALLOWED = (
         " sched_rr_get_interval getpriority setpriority ioprio_get ioprio_set getrlimit setrlimit prlimit64 getrusage"
         " getcpu get_mempolicy set_mempolicy mbind",
     ),
-    _group(
-        "aio",
-        "the old asynchronous interface, which databases use; io_uring is another thing",
-        "io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents",
-    ),
     _group("system", "what anybody may read of the machine", "uname sysinfo getrandom"),
 )
 
@@ -156,6 +151,12 @@ HIDDEN = (
         "io_uring",
         "does what other calls do without making them, past this filter, and has a record of bugs",
         "io_uring_setup io_uring_enter io_uring_register",
+    ),
+    _group(
+        "aio",
+        "one number bounds the requests of all the machine (fs.aio-max-nr), and a session could take them all;"
+        " databases do without",
+        "io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents",
     ),
     _group("secret memory", "pages that not even the machine's owner can look at", "memfd_secret"),
     _group(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterable
 
 from strata.sandbox.launcher import kernel
@@ -16,8 +17,8 @@ from strata.sandbox.launcher import kernel
 EVERYTHING = (
     kernel.NEWUSER | kernel.NEWNS | kernel.NEWPID | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
 )
-FILES = kernel.NEWUSER | kernel.NEWNS
-"""All that working on files takes: the process stays outside the sandbox's view of processes."""
+FILES = EVERYTHING & ~kernel.NEWPID
+"""For working on files: the process stays outside the sandbox's view of processes."""
 
 
 def open_cgroups(directories: Iterable[str]) -> list[int]:
@@ -34,6 +35,7 @@ def join_cgroups(fds: Iterable[int]) -> None:
 def enter(pidfd: int, namespaces: int) -> None:
     """Join the namespaces of a process of the session and become root in there: uid 0 of its user namespace."""
     kernel.set_dumpable(False)
+    sys.meta_path.clear()  # what is imported from here on would be the sandbox's code
     kernel.setns(pidfd, namespaces)
     become_root()
 

@@ -207,6 +207,13 @@ def act_as(uid: int, gid: int, keep_capabilities: bool = True) -> None:
             raise OSError(_EINVAL, f"cannot act as {number}: this user namespace does not know it")
 
 
+def become_owner(uid: int) -> None:
+    """Be another user, with root's capabilities still: what is made from here on is that user's (capabilities(7))."""
+    _check(_prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0), "set the secure bits")
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
 def drop_capabilities() -> None:
     """Give up every capability for good: bounding, ambient, inheritable, permitted and effective (capabilities(7)).
 

@@ -79,7 +79,7 @@ class Launcher:
             elif request["do"] == "spawn":
                 spawn.run(request, fds, self.program)
             else:
-                work.run(request, fds)
+                work.run(request, fds, self.program)
         finally:
             os._exit(1)
 

@@ -3,15 +3,23 @@
 
 user_namespaces(7). A range is mapped by a privileged parent, so a child makes the namespace and is let go once a
 descriptor of it is held; a single user is mapped by the process itself.
+
+What a namespace's processes have of the kernel (inotify instances, locked memory, queued signals) is counted against
+its owner too, the user who made it (namespaces(7), /proc/sys/user). So the owner of a range is the range's first user:
+were it root, one session could use up what root has, and with it systemd's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from strata.sandbox.launcher import kernel
 
 RANGE = 65_536
+# Of the namespace, for good: nobody inside has CAP_SYS_RESOURCE. None inside it makes another, and not all inotify
+# instances of the user who owns it are the session's: user mode has the caller's everything beside it.
+_COUNTS = {"max_user_namespaces": 0, "max_inotify_instances": 64}
 
 
 def of_range(first: int) -> int:
@@ -21,7 +29,9 @@ def of_range(first: int) -> int:
     child = os.fork()
     if child == 0:
         try:
+            kernel.become_owner(first)
             kernel.unshare(kernel.NEWUSER)
+            _count()
             os.write(made_w, b"1")
             os.close(leave_w)
             os.read(leave_r, 1)
@@ -48,7 +58,14 @@ def of_caller() -> None:
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/gid_map", f"0 {gid} 1")
     _write("/proc/self/uid_map", f"0 {uid} 1")
+    _count()
     kernel.set_dumpable(False)
+
+
+def _count() -> None:
+    for name, most in _COUNTS.items():
+        with contextlib.suppress(FileNotFoundError):  # a kernel without that at all
+            _write(f"/proc/sys/user/{name}", str(most))
 
 
 def _write(path: str, text: str) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Work on a session's files: one function of the WORKS table, run in a process of its own, answered in JSON lines.
 
-In a session (with a pidfd) the process joins its user and mount namespaces first: the sandbox's / is its /, so no path
-and no link leads out, and it may do what root inside may. Without one it stays outside, in a mount namespace of its
-own, for work on layers. Answers: {"item": …} for each part of a stream, then {"result": …} or {"error": …}.
+In a session (with a pidfd) the process joins its namespaces first, all but that of processes: the sandbox's / is its /,
+so no path and no link leads out, and it may do what root inside may, under the same filter. Without one it stays
+outside, in a mount namespace of its own, for work on layers. Answers: {"item": …} for each part of a stream, then {"result": …} or {"error": …}.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from strata.sandbox.launcher import joining, kernel
 from strata.sandbox.launcher.works import WORKS
 
 
-def run(plan: dict[str, Any], fds: list[int]) -> NoReturn:
+def run(plan: dict[str, Any], fds: list[int], program: bytes) -> NoReturn:
     """Be the worker; never returns. `fds`: where to answer, then the session's pidfd if it is for one, then the
-    caller's."""
+    caller's. `program` is the seccomp filter."""
     reply = fds[0]
     try:
-        _answer(reply, _work(plan, reply, fds[1:]))
+        _answer(reply, _work(plan, reply, fds[1:], program))
     except BrokenPipeError:
         pass  # whoever asked has gone
     except StrataError as error:
@@ -37,12 +37,13 @@ def run(plan: dict[str, Any], fds: list[int]) -> NoReturn:
         os._exit(0)
 
 
-def _work(plan: dict[str, Any], reply: int, fds: list[int]) -> dict[str, Any]:
+def _work(plan: dict[str, Any], reply: int, fds: list[int], program: bytes) -> dict[str, Any]:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     joining.join_cgroups(joining.open_cgroups(plan["keepers"]))
     if plan["inside"]:
         joining.enter(fds.pop(0), joining.FILES)
         joining.give_up()
+        kernel.install_seccomp(program)
         os.chdir("/")
     else:
         kernel.set_dumpable(False)

@@ -18,7 +18,7 @@ _LINKS = {
     "ptmx": "pts/ptmx",
 }
 _TTY_GROUP = 5  # as in the skeleton's /etc/group
-_TERMINALS = 256
+_TERMINALS = 64  # of the 3072 that all instances but the host's have (kernel.pty.max, kernel.pty.reserve)
 _SHM_BYTES = 64 * 1024 * 1024
 
 
