@@ -3,7 +3,9 @@
 
 In a session (with a pidfd) the process joins its namespaces first, all but that of processes: the sandbox's / is its /,
 so no path and no link leads out, and it may do what root inside may, under the same filter. Without one it stays
-outside, in a mount namespace of its own, for work on layers. Answers: {"item": …} for each part of a stream, then {"result": …} or {"error": …}.
+outside, in a mount namespace of its own, for work on layers.
+
+Answers: {"item": …} for each part of a stream, then {"result": …} or {"error": …}.
 """
 
 from __future__ import annotations
