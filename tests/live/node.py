@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -41,17 +42,24 @@ def until(holds: Callable[[], T], what: str, seconds: float = 10.0) -> T:
     return found
 
 
+def free_address() -> str:
+    """An address of this machine that nothing listens on: a Strata of somebody else may have the usual one."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return f"127.0.0.1:{found.getsockname()[1]}"
+
+
 @dataclass(frozen=True)
 class Node:
-    """Strata on `manager`, in the directories of that fixture."""
+    """Strata on `manager`, in the directories of that fixture; its door listens at `address`."""
 
     manager: Manager
+    address: str = field(default_factory=free_address)
 
     @property
     def environment(self) -> dict[str, str]:
         """What a user of this node has in his environment."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("STRATA_")}
-        return kept | self.manager.paths.environment()
+        return kept | self.manager.paths.environment() | {"STRATA_SERVER_ADDR": self.address}
 
     def ctl(self, *arguments: str, cwd: str | Path = "/", **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `strata-ctl` as a user of this node does."""

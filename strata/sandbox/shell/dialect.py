@@ -32,10 +32,14 @@ class Descriptors(NamedTuple):
 
 
 class Dialect(NamedTuple):
-    """How to talk to one kind of shell. Paths in a line are absolute, ours, and need no quoting."""
+    """How to talk to one kind of shell. Paths in a line are absolute, ours, and need no quoting.
+
+    `forgets`: an error makes it forget all that it has read ahead, so it must be given one line at a time.
+    """
 
     arguments: tuple[str, ...]
     numbers: Descriptors
+    forgets: bool
     begin: str
     end: str
     report_text: str
@@ -99,6 +103,7 @@ if [[ -o errexit ]]; then \\builtin set +e; __strata_errexit=1; fi
 BASH = Dialect(
     arguments=("--norc", "--noprofile", "--noediting", "-i"),
     numbers=_HIGH,
+    forgets=False,
     begin=_BASH_BEGIN,
     end=_BASH_END,
     report_text='\\builtin . {directory}/end "$?" {number}',
@@ -111,6 +116,7 @@ BASH = Dialect(
 SH = Dialect(
     arguments=("-i",),
     numbers=_LOW,
+    forgets=True,
     begin=f"PS1= PS2=\ntrap 'trap - INT;kill -INT \"$$\"' {UNWIND}\n",
     end="",
     report_text='command printf \'%s %s 0 %s\\000\' {number} "$?" "${{PWD-}}" >&{to}',

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import secrets
 import signal
@@ -65,6 +66,8 @@ class Resident:
         self._loop = asyncio.get_running_loop()
         self._control = os.open(_CONTROL, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.fd)
         self._report = os.open(_REPORT, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.fd)
+        if dialect.forgets:  # then one read gets one line, whatever is in the pipe (O_DIRECT, pipe(2))
+            fcntl.fcntl(self._control, fcntl.F_SETFL, os.O_NONBLOCK | os.O_DIRECT)
         self._loop.add_reader(self._report, self._read)
         child.ended.add_done_callback(self._gone)
         self.slot: Slot
@@ -192,7 +195,8 @@ class Resident:
             answer.set_result(None)
         else:
             with contextlib.suppress(BlockingIOError):  # full: it reads nothing, and the caller's time-out ends this
-                os.write(self._control, line.encode())
+                for piece in line.encode().splitlines(keepends=True) if self.dialect.forgets else (line.encode(),):
+                    os.write(self._control, piece)
         return answer
 
     def _read(self) -> None:

@@ -17,6 +17,8 @@ import errno
 import fcntl
 import functools
 import os
+import sys
+import termios
 from collections.abc import Callable
 
 from strata.sandbox.inotify import Inotify
@@ -28,6 +30,7 @@ EXACT = 32
 PAGE = os.sysconf("SC_PAGESIZE")
 _WIDE_BYTES = 262_144
 _READ_BYTES = 262_144
+_EVENT_SECONDS = 0.005
 _MOST_AT_END = 1_048_576  # left in the pipes when a command ended; more comes from others who still write
 
 
@@ -41,7 +44,8 @@ class Slot:
         self._loop = asyncio.get_running_loop()
         self._gathered: Gathered | None = None
         self._writers: tuple[int, ...] = ()
-        self._writes, self._wide, self._early = 0, True, [False, False]
+        self._writes, self._wide = 0, True
+        self._held: list[asyncio.TimerHandle | None] = [None, None]  # pipes with data whose event is awaited
         self._gone: Callable[[Slot], None] | None = None
         self._fds, self._watches = [-1, -1], [-1, -1]
         for stream in (OUT, ERR):
@@ -71,7 +75,7 @@ class Slot:
 
     def begin(self, gathered: Gathered) -> None:
         """From now on what is written is an exec's."""
-        self._gathered, self._writes, self._early = gathered, 0, [False, False]
+        self._gathered, self._writes = gathered, 0
         if self._wide and self._writers:
             self._set_mode(wide=False)
 
@@ -79,6 +83,7 @@ class Slot:
         """What was written so far still is the exec's; what comes now is nobody's."""
         self._inotify.read()
         for stream in (OUT, ERR):
+            self._let_read(stream)
             left = _MOST_AT_END
             while left > 0 and (count := self._take(stream)):
                 left -= count
@@ -110,9 +115,7 @@ class Slot:
 
     def _written(self, stream: int) -> None:
         """inotify: somebody wrote."""
-        if self._early[stream] and not self._wide:
-            self._early[stream] = False  # it was read before its event was there
-            return
+        self._let_read(stream)
         self._take(stream)
         self._writes += 1
         if self._writes > EXACT and not self._wide:
@@ -120,12 +123,30 @@ class Slot:
 
     def _readable(self, stream: int) -> None:
         self._inotify.read()
-        count = self._take(stream)
-        if count and not self._wide:
-            # An event comes once a write is over: this one is longer than a packet, or its event is just on its way.
-            self._early[stream] = True
-            if count >= PAGE:
-                self._set_mode(wide=True)
+        if self._wide or self._watches[stream] < 0:
+            self._take(stream)
+        elif (waiting := self._waiting(stream)) >= PAGE:  # a longer write: its event comes when all of it was read
+            self._set_mode(wide=True)
+            self._take(stream)
+        elif waiting:  # its event is on its way, and only that says what was before it
+            self._loop.remove_reader(self._fds[stream])
+            self._held[stream] = self._loop.call_later(_EVENT_SECONDS, self._give_up, stream)
+
+    def _let_read(self, stream: int) -> None:
+        held, self._held[stream] = self._held[stream], None
+        if held:
+            held.cancel()
+            self._loop.add_reader(self._fds[stream], self._readable, stream)
+
+    def _give_up(self, stream: int) -> None:
+        """The event was lost (IN_Q_OVERFLOW, inotify(7)), or its writer does not get to run."""
+        self._let_read(stream)
+        self._set_mode(wide=True)
+
+    def _waiting(self, stream: int) -> int:
+        """Bytes that can be read."""
+        fd = self._fds[stream]
+        return 0 if fd < 0 else int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"), sys.byteorder)
 
     def _take(self, stream: int) -> int:
         """Read once; how many bytes."""
@@ -157,6 +178,7 @@ class Slot:
                     raise
 
     def _end(self, stream: int) -> None:
+        self._let_read(stream)
         fd, self._fds[stream] = self._fds[stream], -1
         if fd >= 0:
             self._loop.remove_reader(fd)
