@@ -8,6 +8,7 @@ import binascii
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -62,7 +63,17 @@ def roles(names: tuple[str, ...] | None, passed: tuple[int, ...]) -> dict[str, i
             f"{len(passed)} descriptors came with the call and {len(names)} are named; pass as many as you name",
             param="descriptors",
         )
+    for name, fd in zip(names, passed, strict=True):
+        _check_passed(name, fd)
     return dict(zip(names, passed, strict=True))
+
+
+def _check_passed(name: str, fd: int) -> None:
+    """A directory would be a way to all that lies beside it: /proc/self/fd/0/../.. is the caller's tree."""
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH or stat.S_ISDIR(os.fstat(fd).st_mode):
+        raise InvalidArgument(
+            f"cannot pass a directory or a bare path as {name}: it would lead out of the session", param="descriptors"
+        )
 
 
 @contextlib.contextmanager
