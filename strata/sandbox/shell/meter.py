@@ -35,6 +35,7 @@ class Meter:
         for fd in (self._processes, self._cpu, self._kills, self._peak):
             if fd >= 0:
                 os.close(fd)
+        self._processes = self._cpu = self._kills = self._peak = -1
 
     def rebase(self) -> None:
         """What was used until now does not count."""

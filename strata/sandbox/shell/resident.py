@@ -123,15 +123,17 @@ class Resident:
 
     def done_with_input(self) -> None:
         """Whoever has it open may still read it."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(INPUT, dir_fd=self.place.fd)
+        if self.place.fd >= 0:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(INPUT, dir_fd=self.place.fd)
 
     def alone(self) -> bool:
         """Whether nothing but the shell is in its cgroup."""
         return self.meter.holds_only(self.pid)
 
     def close(self) -> None:
-        """Let go of it; it goes on. The slot stays the caller's."""
+        """Let go of it; it goes on, and who waits for it waits no more. The slot stays the caller's."""
+        self._answer(None)
         self.child.ended.remove_done_callback(self._gone)
         self.child.close()
         self._loop.remove_reader(self._report)
@@ -139,6 +141,7 @@ class Resident:
         for fd in (self._control, self._report, self._pidfd, self.place.fd):
             if fd >= 0:
                 os.close(fd)
+        self.place = self.place._replace(fd=-1)
 
     # ---
 

@@ -162,9 +162,7 @@ class Shell:
 
     def _settle(self) -> None:
         """A command is over: see what it left, count anew, and let the next one begin."""
-        current = self._tenancy.current
-        if self._closed:
-            return
+        current = None if self._closed else self._tenancy.current
         if current and current.ended:
             self._tenancy.bury(current)
         elif current and not current.alone():
