@@ -124,9 +124,14 @@ class Node:
     def settle(self) -> None:
         """Wait until all is Healthy; start what a test left stopped."""
         for name in CORE:
-            if self.services()[name]["state"] in ("Stopped", "Quarantined", "Declared"):
-                self.call("supervisor.svc.start", {"name": name})
+            until(lambda name=name: self._is_on_its_way(name), f"{name} starts", 30.0)  # type: ignore[misc]
         until(self.healthy, "all core services are Healthy and registered", 30.0)
+
+    def _is_on_its_way(self, name: str) -> bool:
+        """Start it if it was stopped; what it needs may not be there yet."""
+        if self.services()[name]["state"] not in ("Stopped", "Quarantined", "Declared"):
+            return True
+        return bool(self.ask("supervisor.svc.start", {"name": name})["ok"])
 
     def descriptors(self, name: str) -> list[str]:
         """What the open descriptors of a service's main process are."""
