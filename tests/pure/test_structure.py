@@ -51,6 +51,13 @@ OWNERS = {
     "nacl": ("strata.policy.token", "strata.identity.signer"),
     "pyseto": ("strata.identity",),
     "uvloop": ("strata.systemd.daemon",),
+    "uvicorn": ("strata.api.http1",),
+    "starlette": ("strata.api",),
+    "mcp": ("strata.api",),
+    "mcp_types": ("strata.api",),
+    "grpclib": ("strata.api",),
+    "h2": ("strata.api",),
+    "google": ("strata.api",),
 }
 
 # What a process must not load, however indirectly, when it imports the module: memory and start-up time.
