@@ -71,7 +71,8 @@ def _living(room: Room, directory: Path, known: Record) -> Session | None:
     except OSError:
         os.close(init)
         return None
-    groups = Groups(scope, scope.make("payload"), scope.make("keepers"))
+    beside = room.tools.layout.beside(known.init_pid, known.key.scope)
+    groups = Groups(scope, scope.make("payload"), scope.make("keepers"), beside)
     session = Session(known, directory, groups, Handles(init, exchange), room.tools.launcher)
     if groups.payload.frozen:
         session.state = State.FROZEN

@@ -158,6 +158,7 @@ class Layout(NamedTuple):
 
     tree: Path
     memory: Path | None
+    others: tuple[tuple[str, Path], ...] = ()  # the v1 hierarchies but memory's: a controller, and where it is mounted
 
     def group_of(self, pid: int, scope: str) -> Group | None:
         """The group of a scope that a process is in, or None while it is somewhere else."""
@@ -167,6 +168,13 @@ class Layout(NamedTuple):
             return None
         memory = _within(places.get("memory", ""), scope)
         return Group(self.tree / tree.lstrip("/"), self.memory / memory.lstrip("/") if self.memory and memory else None)
+
+    def beside(self, pid: int, scope: str) -> tuple[str, ...]:
+        """The scope's own directories in the other hierarchies, for a process of the scope. Who does not join them is
+        not bound by what they limit: tasks and cpu, where those are v1."""
+        places = _places(pid)
+        found = ((top, _within(places.get(controller, ""), scope)) for controller, top in self.others)
+        return tuple(str(top / path.lstrip("/")) for top, path in found if path)
 
 
 def missing(pid: int, scope: str, group: Group) -> list[str]:
@@ -183,8 +191,9 @@ def layout() -> Layout:
     tree = next((one.mount_point for one in found if one.kind == "cgroup2"), None)
     if tree is None:
         raise Internal("cannot make sandboxes: no cgroup2 hierarchy is mounted; mount one below /sys/fs/cgroup")
-    memory = (one.mount_point for one in found if one.kind == "cgroup" and "memory" in one.options.split(","))
-    return Layout(tree, next(memory, None))
+    older = {one.mount_point: one.options.split(",") for one in found if one.kind == "cgroup"}
+    memory = next((top for top, names in older.items() if "memory" in names), None)
+    return Layout(tree, memory, tuple((names[0], top) for top, names in older.items() if top != memory))
 
 
 def delegate(root: Group) -> None:

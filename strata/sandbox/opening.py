@@ -93,7 +93,8 @@ async def _open(tools: Tools, wanted: Record, directory: Path, first: Forked, ro
         raise
     with contextlib.closing(built):
         unlimited = _unlimited(wanted, first.pid, scope)
-        groups = _groups(scope, first.pid, built.report["processes"])
+        beside = tools.layout.beside(first.pid, wanted.key.scope)
+        groups = _groups(Groups(scope, scope.make("payload"), scope.make("keepers"), beside), first.pid, built)
         channel.send(room, {"go": True})
         init = await _ready(built)
     done = msgspec.structs.replace(
@@ -133,12 +134,15 @@ async def _scope(tools: Tools, wanted: Record, pid: int) -> Group:
     return group
 
 
-def _groups(scope: Group, pid: int, beside: list[int]) -> Groups:
-    """`beside`: processes that the first one needs for as long as it lives; nobody else has put them into the scope."""
-    groups = Groups(scope, scope.make("payload"), scope.make("keepers"))
-    for member in (pid, *beside):
-        groups.payload.join(member)
-    delegate(scope)
+def _groups(groups: Groups, pid: int, built: _Built) -> Groups:
+    """Put the first process in its place below the scope, and those that it needs for as long as it lives: nobody else
+    has put them into the scope."""
+    groups.payload.join(pid)
+    for server in built.report["processes"]:
+        groups.payload.join(server)
+        for directory in groups.beside:
+            Path(directory, "cgroup.procs").write_text(str(server))
+    delegate(groups.scope)
     return groups
 
 

@@ -45,11 +45,18 @@ class SpawnPlan(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """The cgroups that every session has: the scope's own, that of its first process, that of the keepers."""
+    """The cgroups that every session has: the scope's own, that of its first process, that of the keepers. `beside`:
+    the scope's directories in the hierarchies that no group has one of its own in."""
 
     scope: Group
     payload: Group
     keepers: Group
+    beside: tuple[str, ...] = ()
+
+    @property
+    def entered(self) -> list[str]:
+        """What every process joins first that comes into the session; what it starts is in there as well."""
+        return [*self.keepers.directories, *self.beside]
 
 
 class Handles(NamedTuple):
@@ -213,14 +220,14 @@ class Session:
     def _plan(self, plan: SpawnPlan, group: Group) -> dict[str, Any]:
         return {
             **plan._asdict(),
-            "keepers": self.groups.keepers.directories,
+            "keepers": self.groups.entered,
             "group": group.directories,
             "files_max": self.record.limits.files_max,
         }
 
     def _work(self, name: str, arguments: Mapping[str, Any], inside: bool = True) -> dict[str, Any]:
-        keepers = self.groups.keepers.directories
-        return {"work": name, "arguments": dict(arguments), "keepers": keepers, "inside": inside}
+        entered = self.groups.entered
+        return {"work": name, "arguments": dict(arguments), "keepers": entered, "inside": inside}
 
 
 ENVIRONMENT = {
