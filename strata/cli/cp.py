@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -81,7 +81,11 @@ def put_file(fd: int, name: str, to: Place, target: str, token_file: str) -> Non
     """Send an open file, from its beginning if it has one, and compare. Raises StrataError."""
     found = os.fstat(fd)
     plain = stat.S_ISREG(found.st_mode)
-    params = {**to.params(), "path": target, "mode": f"{stat.S_IMODE(found.st_mode) if plain else 0o644:04o}"}
+    params: dict[str, Any] = {
+        **to.params(),
+        "path": target,
+        "mode": f"{stat.S_IMODE(found.st_mode) if plain else 0o644:04o}",
+    }
     if plain:
         os.lseek(fd, 0, os.SEEK_SET)
         params["size"] = found.st_size

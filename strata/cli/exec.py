@@ -28,7 +28,7 @@ VERB = typed.Verb(
         Option(
             "stdin", ("-i", "--stdin"), "", "Give the command this program's standard input; otherwise it has none."
         ),
-        typed.TIMEOUT,
+        typed.TIMEOUT._replace(help="End the command after that time instead of 30s."),
         typed.TOKEN_FILE,
     ),
 )

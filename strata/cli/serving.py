@@ -103,9 +103,10 @@ def _refuse_other_settings(manager: Manager | None) -> None:
 
 
 def differences(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    """The settings' variables of the environment `here` that say something else `there`."""
-    wanted = dict(context.settings_here(here))
-    return [f"{name}={value}" for name, value in wanted.items() if there.get(name) != value and name not in _OWN]
+    """The settings' variables that two environments do not agree on, as they are `here`."""
+    ours, theirs = dict(context.settings_here(here)), dict(context.settings_here(there))
+    names_of_both = [name for name in {**ours, **theirs} if name not in _OWN]
+    return [f"{name}={ours.get(name, '')}" for name in names_of_both if ours.get(name) != theirs.get(name)]
 
 
 _OWN = ("STRATA_LOG_LEVEL",)

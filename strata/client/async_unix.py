@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, NamedTuple
 
+from strata.client.descriptors import in_memory, large
 from strata.client.place import Place
 from strata.client.transport import Params
 from strata.errors import InvalidArgument
@@ -33,7 +34,11 @@ class AsyncTransport:
     async def call(self, method: str, params: Params, patient: bool = False, descriptors: Sequence[int] = ()) -> Any:
         """The answer, within the client's time-out unless `patient`. Cancelling it cancels the work."""
         timeout = None if patient else self._place.timeout
-        return await self._pool.call(method, params, self._place.token, timeout, descriptors)
+        if method != "sandbox.exec":
+            return await self._pool.call(method, params, self._place.token, timeout, descriptors)
+        with in_memory() as fd:  # for output that no frame can carry
+            answer = await self._pool.call(method, params, self._place.token, timeout, (fd,))
+            return large(answer, fd)
 
     def stream(self, method: str, params: Params, descriptors: Sequence[int] = ()) -> AsyncGenerator[Any, None]:
         """Items as they come. Closing it ends the work."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import binascii
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from strata.client.options import Descriptor, Input
-from strata.errors import InvalidArgument
+from strata.errors import Internal, InvalidArgument
 
 INLINE_BYTES = 262_144
 """As much goes in the frame itself; more goes in a file in memory (memfd_create(2))."""
@@ -63,6 +64,16 @@ def content(fd: int) -> bytes:
     while len(parts) < size and (part := os.pread(fd, size - len(parts), len(parts))):
         parts += part
     return bytes(parts)
+
+
+def large(answer: Any, fd: int) -> Any:
+    """An answer of exec, which is in the memory that was passed where it is too large for a frame. Raises Internal."""
+    if not isinstance(answer, dict) or answer.keys() != {"written"}:
+        return answer
+    try:
+        return json.loads(content(fd))
+    except (ValueError, RecursionError) as error:
+        raise Internal(f"cannot read the answer: {error}") from error
 
 
 def number(given: Descriptor) -> int:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
-from strata.client.descriptors import Stdio
+from strata.client.descriptors import Stdio, in_memory, large
 from strata.client.place import Place
 from strata.client.transport import Line, Params
 from strata.errors import Unavailable
@@ -25,7 +25,10 @@ class UnixTransport:
         self._idle: list[Client] = []
 
     def call(self, method: str, params: Params, patient: bool = False) -> Any:
-        return self._call(method, params, patient)
+        if method != "sandbox.exec":
+            return self._call(method, params, patient)
+        with in_memory() as fd:  # for output that no frame can carry
+            return large(self._call(method, params, patient, (fd,)), fd)
 
     def stream(self, method: str, params: Params, descriptors: Sequence[int] = ()) -> Generator[Any, None, None]:
         with self._connection(patient=True) as client:

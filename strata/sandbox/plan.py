@@ -49,7 +49,7 @@ def wanted(
     if timeout_ms is not None and timeout_ms > LONGEST_MS:
         raise InvalidArgument(f"timeout_ms must be at most {LONGEST_MS}", param="timeout_ms")
     timeout = timeout_ms / 1000 if timeout_ms and timeout_ms > 0 else None
-    return Wanted(argv, env or {}, cwd or "/root", _bytes(stdin, stdin_b64), timeout)
+    return Wanted(argv, env or {}, cwd or "/root", given_input(stdin, stdin_b64), timeout)
 
 
 def roles(names: tuple[str, ...] | None, passed: tuple[int, ...]) -> dict[str, int]:
@@ -101,7 +101,8 @@ def output_pipe() -> tuple[int, int]:
     return reader, writer
 
 
-def _bytes(text: str | None, b64: str | None) -> bytes:
+def given_input(text: str | None, b64: str | None) -> bytes:
+    """The bytes of `stdin` or of `stdin_b64`. Raises InvalidArgument."""
     if text is not None and b64 is not None:
         raise InvalidArgument("give stdin or stdin_b64, not both", param="stdin")
     if b64 is None:
