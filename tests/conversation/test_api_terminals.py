@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from http_client import ask, wait
+from http_client import ask, head, raw, wait
 from rooms import DEADLINE
 from rpc_door import LIMITS, Opened, Settings, opened
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -234,3 +234,11 @@ def test_a_message_over_the_limit_ends_the_connection(door: Opened) -> None:
 def test_what_is_no_upgrade_is_told_so(door: Opened) -> None:
     assert ask(door, "GET", OLD).status == 400
     assert ask(door, "GET", OURS).status == 400
+
+
+def test_a_client_that_answers_no_ping_is_dropped() -> None:
+    with opened(limits=LIMITS._replace(ping_seconds=0.3)) as door:
+        upgrade = head(OURS, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", verb="GET")  # fmt: skip
+        assert raw(door, upgrade).startswith(b"HTTP/1.1 101 ")  # and then it was hung up on
+        wait(lambda: not door.pending(), "the room has let go")
