@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
 import pytest
 
 from strata.errors import ResourceExhausted
+from strata.sandbox.shell import exchange
 from strata.sandbox.shell.dialect import BASH, SH, dialect
 from strata.sandbox.shell.gathered import ERR, OUT, Gathered
 from strata.sandbox.shell.outcome import End, Outcome, of_code, of_shell, whole
@@ -128,6 +131,36 @@ def test_why_it_was_over(end: End, expected: tuple[str, int | None, int | None])
 def test_the_answer_tells_of_a_signal_and_of_the_shell() -> None:
     said = whole(outcome(End("signal", None, 9), state="ended"))
     assert (said["exit_code"], said["signal"], said["shell"]) == (None, "SIGKILL", "ended")
+
+
+# --- what lies in the exchange directory
+
+
+def test_what_is_no_pipe_is_not_taken_for_one(tmp_path: Path) -> None:
+    """In user mode those inside can put anything there."""
+    directory = os.open(tmp_path, os.O_RDONLY)
+    os.mkfifo(tmp_path / "real")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "file").touch()
+    os.close(exchange.pipe(directory, "real", os.O_RDWR))
+    for name in ("link", "file", "none"):
+        with pytest.raises(OSError, match=name):
+            exchange.pipe(directory, name, os.O_RDWR)
+    os.close(directory)
+
+
+def test_a_command_is_never_written_through_a_link_or_into_a_pipe(tmp_path: Path) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY)
+    (tmp_path / "target").write_text("kept")
+    (tmp_path / "link").symlink_to("target")
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("link", "fifo"):
+        with pytest.raises(ResourceExhausted, match=name):
+            exchange.write(directory, name, b"x")
+    assert (tmp_path / "target").read_text() == "kept"
+    exchange.write(directory, "target", b"new")
+    assert (tmp_path / "target").read_text() == "new"
+    os.close(directory)
 
 
 # --- turns

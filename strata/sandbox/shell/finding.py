@@ -25,6 +25,7 @@ from strata.sandbox.inotify import Inotify
 from strata.sandbox.record import start_of
 from strata.sandbox.session import Session
 from strata.sandbox.shell.dialect import dialect
+from strata.sandbox.shell.exchange import subdirectory
 from strata.sandbox.shell.resident import Place, Resident
 from strata.sandbox.shell.slot import Slot
 
@@ -112,7 +113,7 @@ def _resident(
     with contextlib.ExitStack() as undo:
         child = _child(known.pid, status)
         undo.callback(child.close)
-        fd = os.open(known.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=session.exchange_fd)
+        fd = subdirectory(session.exchange_fd, known.directory)
         undo.callback(os.close, fd)
         slot = Slot(fd, known.slot, inotify)
         undo.callback(slot.close, remove=False)
@@ -137,10 +138,14 @@ def _child(pid: int, status: int | None) -> Child:
 def _slots(session: Session, current: int, current_directory: str, inotify: Inotify) -> Iterator[Slot]:
     """Pipes of background jobs; those that nobody has open any more are at their end at once."""
     for directory in filter(_NAME.fullmatch, os.listdir(session.exchange_fd)):
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=session.exchange_fd)
+        try:
+            fd = subdirectory(session.exchange_fd, directory)
+        except OSError:  # in user mode those inside may have put anything there
+            continue
         for match in filter(None, map(_OUT.fullmatch, os.listdir(fd))):
             if (directory, int(match[1])) != (current_directory, current):
-                yield Slot(fd, int(match[1]), inotify)
+                with contextlib.suppress(OSError):
+                    yield Slot(fd, int(match[1]), inotify)
         os.close(fd)
 
 

@@ -16,13 +16,14 @@ import secrets
 import signal
 from typing import NamedTuple
 
-from strata.errors import ResourceExhausted, Unavailable
+from strata.errors import Unavailable
 from strata.sandbox.cgroup import Group
 from strata.sandbox.children import Child, Ended
 from strata.sandbox.inotify import Inotify
 from strata.sandbox.session import Session, SpawnPlan
 from strata.sandbox.shell import kernel
 from strata.sandbox.shell.dialect import BEGIN, END, INPUT, TEXT, UNWIND, Dialect
+from strata.sandbox.shell.exchange import pipe, subdirectory, write
 from strata.sandbox.shell.meter import Meter
 from strata.sandbox.shell.report import Report, Reports
 from strata.sandbox.shell.slot import Slot
@@ -64,8 +65,8 @@ class Resident:
         self._reports = Reports()
         self._awaited: tuple[int, asyncio.Future[Report | None]] | None = None
         self._loop = asyncio.get_running_loop()
-        self._control = os.open(_CONTROL, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.fd)
-        self._report = os.open(_REPORT, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.fd)
+        self._control = pipe(place.fd, _CONTROL, os.O_RDWR)
+        self._report = pipe(place.fd, _REPORT, os.O_RDONLY)
         if dialect.forgets:  # then one read gets one line, whatever is in the pipe (O_DIRECT, pipe(2))
             fcntl.fcntl(self._control, fcntl.F_SETFL, os.O_NONBLOCK | os.O_DIRECT)
         self._loop.add_reader(self._report, self._read)
@@ -231,7 +232,7 @@ async def start(session: Session, name: str, inside: str, group: Group, dialect:
     """A shell in a directory `name` of its own. Raises StrataError."""
     session.check_running()
     os.mkdir(name, 0o711, dir_fd=session.exchange_fd)
-    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=session.exchange_fd)
+    fd = subdirectory(session.exchange_fd, name)
     place = Place(fd, f"{inside}/{name}")
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, fd)
@@ -259,31 +260,16 @@ async def _spawn(session: Session, place: Place, slot: Slot, group: Group, diale
     )
     with contextlib.ExitStack() as ours:
 
-        def opened(path: str, within: int | None) -> int:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC, dir_fd=within)
+        def opened(fd: int) -> int:
+            os.set_blocking(fd, True)  # for the shell
             ours.callback(os.close, fd)
             return fd
 
         for name in (_CONTROL, _REPORT):
             os.mkfifo(name, 0o600, dir_fd=place.fd)
-        control, report = opened(_CONTROL, place.fd), opened(_REPORT, place.fd)
-        null = opened("/dev/null", None)
+        control, report = (opened(pipe(place.fd, name, os.O_RDWR)) for name in (_CONTROL, _REPORT))
+        null = opened(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
         return await session.spawn(plan, [control, null, null, *slot.writers(), report], group)
-
-
-def write(directory: int, name: str, data: bytes) -> None:
-    """A file that those inside can read. Never through a link, never into a FIFO: in user mode they may put one there.
-    Raises ResourceExhausted when there is no room for it."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        fd = os.open(name, flags, 0o644, dir_fd=directory)
-        try:
-            while data:
-                data = data[os.write(fd, data) :]
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise ResourceExhausted(f"cannot hand {name} to the session's shell: {error.strerror}") from error
 
 
 async def _within(answer: asyncio.Future[Report | None], seconds: float) -> Report | None:

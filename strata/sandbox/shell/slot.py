@@ -22,6 +22,7 @@ import termios
 from collections.abc import Callable
 
 from strata.sandbox.inotify import Inotify
+from strata.sandbox.shell.exchange import pipe
 from strata.sandbox.shell.gathered import ERR, OUT, Gathered
 
 EXACT = 32
@@ -48,15 +49,22 @@ class Slot:
         self._held: list[asyncio.TimerHandle | None] = [None, None]  # pipes with data whose event is awaited
         self._gone: Callable[[Slot], None] | None = None
         self._fds, self._watches = [-1, -1], [-1, -1]
-        for stream in (OUT, ERR):
-            self._open(stream)
+        try:
+            for stream in (OUT, ERR):
+                self._open(stream)
+        except BaseException:
+            self.close(remove=False)
+            raise
 
     def _open(self, stream: int) -> None:
-        name = self.names[stream]
-        with contextlib.suppress(FileExistsError):
+        name, new = self.names[stream], True
+        try:
             os.mkfifo(name, dir_fd=self._directory)
-            os.chmod(name, 0o666, dir_fd=self._directory)  # noqa: S103  its owner is nobody inside, all there are one
-        fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._directory)
+        except FileExistsError:
+            new = False
+        fd = pipe(self._directory, name, os.O_RDONLY)
+        if new:
+            os.fchmod(fd, 0o666)  # its owner is nobody inside, and all there are one
         self._fds[stream] = fd
         self._loop.add_reader(fd, self._readable, stream)
         with contextlib.suppress(OSError):  # too many watches (inotify(7)): then what arrives first is first
@@ -65,7 +73,9 @@ class Slot:
     def writers(self) -> tuple[int, int]:
         """The write ends, for a shell to be; they stay ours as well. Both ways, so that no command gets a SIGPIPE while
         nobody reads because the room is being restarted."""
-        out, err = (os.open(name, os.O_RDWR | os.O_CLOEXEC, dir_fd=self._directory) for name in self.names)
+        out, err = (pipe(self._directory, name, os.O_RDWR) for name in self.names)
+        for fd in (out, err):
+            os.set_blocking(fd, True)
         self.keep_writers((out, err))
         return out, err
 

@@ -49,7 +49,8 @@ class Tenancy:
         group, name = self._group()
         spoken = dialect(self._session.record.shell)
         try:
-            found = await resident.start(self._session, name, self._inside, group, spoken, self._inotify)
+            with durable.told(f"start a shell in {self._session.key.label}"):
+                found = await resident.start(self._session, name, self._inside, group, spoken, self._inotify)
         except BaseException:
             self._groups.append(group)
             raise
