@@ -63,7 +63,7 @@ class Select(Body, kw_only=True):
 
 class Extend(Body, kw_only=True):
     ttl: Annotated[str | None, Meta(description="From now on closed when idle for so long")] = None
-    lifetime: Annotated[str | None, Meta(description="Ended so long from now")] = None
+    lifetime: Annotated[str | None, Meta(description="Refused: PID 1 holds it since the session was opened")] = None
 
 
 class Exec(Body, kw_only=True):

@@ -35,7 +35,7 @@ async def adopt(room: Room) -> None:
         if session:
             room.ranges.claim(session.record.uid_base)
             room.add(session)
-            journal.send("sandbox.adopted", f"{name.label}: taken back", STRATA_SESSION=name.label)
+            journal.send("sandbox.adopted", f"{name.label}: taken back", session=name.label)
         else:
             await _remove(room, name, directory)
     ours = {unit for name in room.sessions for unit in (name.scope, name.slice)}

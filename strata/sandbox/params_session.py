@@ -73,7 +73,7 @@ class ExtendParams(Addressed, frozen=True, kw_only=True):
     """sandbox.extend."""
 
     ttl: Annotated[str | None, Meta(description="idle time from now on, such as 1h")] = None
-    lifetime: Annotated[str | None, Meta(description="time from now until it is ended, such as 2d")] = None
+    lifetime: Annotated[str | None, Meta(description="refused (8): PID 1 holds it since the session was opened")] = None
 
 
 class ListParams(msgspec.Struct, frozen=True, kw_only=True):

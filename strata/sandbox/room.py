@@ -158,8 +158,8 @@ class Room:
         journal.send(
             "sandbox.created",
             f"{key.label}: opened for {audit.subject(call)} ({session.record.driver}, {session.record.network})",
-            STRATA_SESSION=key.label,
-            STRATA_SUBJECT=audit.subject(call),
+            session=key.label,
+            subject=audit.subject(call),
         )
         return session
 
@@ -195,7 +195,7 @@ class Room:
             self.forget(session)
         await self.snapshots.release(session, self.sessions.values())
         await self._close_slice(session.key.owner)
-        journal.send("sandbox.closed", f"{session.key.label}: {why}", STRATA_SESSION=session.key.label)
+        journal.send("sandbox.closed", f"{session.key.label}: {why}", session=session.key.label)
         return None
 
     def add(self, session: Session) -> None:
