@@ -106,9 +106,11 @@ def test_every_limit_has_a_test_that_exists() -> None:
 
 def test_every_limit_of_a_server_is_in_the_table() -> None:
     values = {row.get("value", "") for row in tomllib.loads(text("docs/limits.toml"))["limit"]}
+    from strata.api.limits import DoorLimits
     from strata.sockets.limits import Limits
 
     assert {f"strata.sockets.limits:LIMITS.{name}" for name in Limits._fields} <= values
+    assert {f"strata.api.limits:LIMITS.{name}" for name in DoorLimits._fields} <= values
 
 
 def test_the_tests_that_the_security_page_names_exist() -> None:
