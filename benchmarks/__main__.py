@@ -11,7 +11,21 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import crash, crowd, daemons, endurance, place, report, rooms, startup
+from benchmarks import (
+    bulk,
+    commands,
+    crash,
+    crowd,
+    cycles,
+    daemons,
+    endurance,
+    idle,
+    opening,
+    place,
+    report,
+    rooms,
+    startup,
+)
 from benchmarks.harness import Figure
 from benchmarks.place import Place
 
@@ -21,6 +35,11 @@ PARTS: dict[str, Callable[[Place], Iterator[Figure]]] = {
     "crowd": crowd.figures,
     "endurance": endurance.figures,
     "startup": startup.figures,
+    "opening": opening.figures,
+    "commands": commands.figures,
+    "bulk": bulk.figures,
+    "idle": idle.figures,
+    "cycles": cycles.figures,
     "daemons": daemons.figures,
     "crash": crash.figures,
 }

@@ -64,13 +64,14 @@ def alternate(actions: Mapping[str, Action], rounds: int, block: int) -> Samples
     taken: dict[str, list[float]] = {name: [] for name in actions}
     for turn in range(rounds + 1):
         for name, action in actions.items():
-            median = statistics.median(_timed(action) for _ in range(block))
+            median = statistics.median(timed(action) for _ in range(block))
             if turn:
                 taken[name].append(median)
     return Samples(taken)
 
 
-def _timed(action: Action) -> float:
+def timed(action: Action) -> float:
+    """Seconds that it takes once."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
