@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 from strata.sandbox import signalling
 from strata.sandbox.cgroup import Emptiness, Group, Usage
-from strata.sandbox.children import Ended
+from strata.sandbox.children import Child, Ended
 from strata.sandbox.collected import Collector, cost, elapsed, ending
 from strata.sandbox.plan import Wanted, output_pipe, reading
+from strata.sandbox.run import AGAIN_SECONDS
 from strata.sandbox.session import Session, SpawnPlan
 
 log = logging.getLogger(__name__)
@@ -82,11 +83,17 @@ class Foreground:
             done, _ = await asyncio.wait({child.ended}, timeout=wanted.timeout)
             if done:
                 return child.ended.result(), ""
-            self.group.kill()
-            return await child.ended, "timeout"
+            return await self._killed(child), "timeout"
         except asyncio.CancelledError:
             child.close()
             raise
+
+    async def _killed(self, child: Child) -> Ended:
+        """Again and again: a program that was just begun may still be on its way into its cgroup."""
+        while not child.ended.done():
+            self.group.kill()
+            await asyncio.wait({child.ended}, timeout=AGAIN_SECONDS)
+        return child.ended.result()
 
     def _pipe(self, name: str, ours: contextlib.ExitStack) -> int:
         reader, writer = output_pipe()
@@ -127,5 +134,7 @@ class Foreground:
             self._later = asyncio.create_task(self._remove_later())
 
     async def _remove_later(self) -> None:
-        await self._emptiness.wait(self.group, EMPTY_SECONDS)
-        self.group.remove()
+        deadline = time.monotonic() + EMPTY_SECONDS
+        while not self.group.remove() and time.monotonic() < deadline:  # once it is removed, nobody can enter any more
+            self.group.kill()
+            await self._emptiness.wait(self.group, AGAIN_SECONDS)

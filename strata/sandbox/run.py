@@ -25,6 +25,7 @@ from strata.sandbox.shown import moment
 from strata.sandbox.stream import Stream
 
 KILL_SECONDS = 5.0
+AGAIN_SECONDS = 0.01  # a program that was just begun may still be on its way into its cgroup
 _FOR_EVER = 1e9
 
 
@@ -151,9 +152,11 @@ class Run:
                 await asyncio.shield(self.over)
 
     def cut(self, why: str) -> None:
-        """SIGKILL to all of it, now; `why` is what its end is called then."""
+        """SIGKILL to all of it, now and until nothing is left; `why` is what its end is called then."""
         self._why = self._why or why
         self.group.kill()
+        if not (self.over.done() or self.closed):
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.cut, why)
 
     def close(self) -> None:
         """Let go of it; what still runs goes on."""
