@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -168,15 +167,17 @@ class Http1:
         return HttpProtocol(self._config, self._state, self._limits)
 
     async def close(self) -> None:
-        """Let running requests end, a short while, then cancel them and close every connection."""
+        """Let running requests end, a short while, then close every connection, which cancels them."""
         for connection in tuple(self._state.connections):
             connection.shutdown()
-        tasks: set[asyncio.Task[Any]] = set(self._state.tasks)
-        if tasks:
-            _, running = await asyncio.wait(tasks, timeout=_GRACE)
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+        await self._wait(_GRACE)
         for connection in tuple(self._state.connections):
             connection.transport.abort()
+        await self._wait(_GRACE)
+        for task in tuple(self._state.tasks):
+            task.cancel()
         await asyncio.sleep(0)  # lets the transports run their connection_lost
+
+    async def _wait(self, seconds: float) -> None:
+        if tasks := tuple(self._state.tasks):
+            await asyncio.wait(tasks, timeout=seconds)

@@ -155,9 +155,14 @@ class RoomPool:
         self._connecting += 1
         try:
             connection = await connect(self.path, self._lost)
+            self._open.add(connection)
+            if not connection.usable:  # lost while it was being made, when nobody knew of it yet
+                self._lost(connection)
+        except BaseException:
+            self._wake()  # another may try
+            raise
         finally:
             self._connecting -= 1
-        self._open.add(connection)
         return connection
 
     async def _turn(self) -> None:

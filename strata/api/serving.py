@@ -32,6 +32,7 @@ class Server:
     async def listen(self, sock: socket.socket) -> None:
         """Accept on `sock` (already bound and listening) until `close`."""
         loop = asyncio.get_running_loop()
+        _notice_the_dead(sock)
         self._listeners.append(await loop.create_server(self._connection, sock=sock))
 
     async def close(self) -> None:
@@ -43,3 +44,12 @@ class Server:
     def _connection(self) -> Sniffer:
         factories: tuple[Factory, Factory] = (self._protocols[0].protocol, self._protocols[1].protocol)
         return Sniffer(*factories, self._limits.header_seconds)
+
+
+def _notice_the_dead(sock: socket.socket) -> None:
+    """A client that vanished without a word holds a stream that has nothing to say; accepted sockets inherit this
+    (tcp(7)): asked after a minute of silence, given up after a minute without an answer."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        for option, value in ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 20), (socket.TCP_KEEPCNT, 3)):
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import threading
@@ -185,3 +186,13 @@ def test_a_room_that_is_gone_is_503() -> None:
         door.cut_off()
         found = ask(door, "GET", "/api/stats")
         assert (found.status, found.json["name"]) == (503, "UNAVAILABLE")
+
+
+def test_the_end_of_the_door_cancels_what_is_running_and_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    with opened() as door:
+        waiting = blocked(door, 3)
+    assert door.room.cancelled.is_set()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    for sock in waiting:
+        assert sock.recv(100) == b""
+        sock.close()
