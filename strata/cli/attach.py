@@ -158,7 +158,10 @@ class View:
             # Typing waits while the terminal takes none, but showing never waits for typing.
             hears = self._keyboard and len(pending) < _PIECE
             reading = [ours, self._wakes, *([keyboard] if hears else [])]
-            readable, writable, _ = select.select(reading, [ours] if pending else [], [])
+            patience = None if self._keyboard else _AGAIN_SECONDS
+            readable, writable, _ = select.select(reading, [ours] if pending else [], [], patience)
+            if not readable and not writable:
+                pending += _END_OF_FILE  # one that came while a program ran was that program's (n_tty, termios(3))
             if ours in readable and not self._show(ours):
                 return False
             if self._wakes in readable:
@@ -186,8 +189,7 @@ class View:
         """Take what was typed; true when the detach key, or the end of our own terminal, was among it."""
         data = os.read(sys.stdin.fileno(), 4096)
         if not data and not self._on_terminal:
-            pending += _END_OF_FILE
-            self._keyboard = False
+            self._keyboard = False  # what ends the shell is sent when it shows nothing more
             return False
         before, key, _ = data.partition(self._leave) if self._leave else (data, b"", b"")
         pending += before
