@@ -41,7 +41,9 @@ def run(plan: dict[str, Any], fds: list[int], program: bytes) -> NoReturn:
 
 def _work(plan: dict[str, Any], reply: int, fds: list[int], program: bytes) -> dict[str, Any]:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    joining.join_cgroups(joining.open_cgroups(plan["keepers"]))
+    joining.join_cgroups(groups := joining.open_cgroups(plan["keepers"]))
+    for fd in groups:
+        os.close(fd)
     if plan["inside"]:
         joining.enter(fds.pop(0), joining.FILES)
         joining.give_up()
