@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import zlib
 from collections.abc import Iterator
 
 from strata.sandbox.launcher import kernel
@@ -20,7 +21,11 @@ from strata.sandbox.layers import loop
 NAME = "disk.ext4"
 OPTIONS = "barrier=0,noinit_itable"
 _FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
-_FEATURES = "^has_journal,^resize_inode,^dir_nlink"
+# Extents: a large file is written several times as fast as with lists of blocks. All bookkeeping in one place
+# (flex_bg), groups that nobody used yet unwritten (uninit_bg) and no spare superblocks (sparse_super2, whose number is
+# 0): a copy is three extents of a hundred KiB, quick to make and to remove (ext4(5)).
+_FEATURES = "^has_journal,^resize_inode,^dir_nlink,extent,flex_bg,uninit_bg,sparse_super2"
+_EXTENDED = "root_owner=0:0,num_backup_sb=0"
 _MIB = 1024 * 1024
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
 _SMALLEST = 2 * _MIB
@@ -52,7 +57,8 @@ def make(stock: str, size: int, inodes: int, target: str) -> None:
 
 
 def _stocked(stock: str, size: int, inodes: int) -> str:
-    return f"{stock}/empty-{size}-{inodes}.ext4"
+    form = zlib.crc32(f"{_FEATURES} {_EXTENDED}".encode())
+    return f"{stock}/empty-{size}-{inodes}-{form:08x}.ext4"
 
 
 def formatter() -> str:
@@ -71,7 +77,7 @@ def _format(path: str, size: int, inodes: int) -> None:
     os.ftruncate(fd, size)
     os.close(fd)
     argv = [program, "-q", "-F", "-t", "ext4", "-O", _FEATURES, "-b", "4096", "-I", "256", "-m", "0"]
-    argv += ["-N", str(inodes), "-E", "root_owner=0:0", path]
+    argv += ["-N", str(inodes), "-E", _EXTENDED, path]
     quiet = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
     child = os.posix_spawn(program, argv, {"MKE2FS_CONFIG": os.devnull}, file_actions=quiet)
     if status := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
