@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -69,6 +68,7 @@ async def _pieces(pending: asyncio.Future[bytes], frames: Frames, sse: bool) -> 
 
 async def _left(pending: asyncio.Future[Any], frames: Frames) -> None:
     pending.cancel()
-    with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, StrataError):
-        await pending
-    await frames.aclose()
+    try:
+        await asyncio.gather(pending, return_exceptions=True)
+    finally:  # also when the client hangs up just now, which cancels this
+        await frames.aclose()

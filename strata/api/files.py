@@ -148,10 +148,10 @@ async def _piped(
         if length is not None and sent != length:
             raise Conflict(f"the file changed while it was read: {sent} bytes of {length} came")
     finally:
-        asked.cancel()
-        await asyncio.gather(asked, return_exceptions=True)
+        asked.cancel()  # from here on it touches no descriptor, however long it takes
         source.close()
         os.close(theirs)
+        await asyncio.gather(asked, return_exceptions=True)
 
 
 async def _begun(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -162,9 +162,7 @@ async def _begun(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, N
         if first.done():
             first.result()
     except BaseException:
-        first.cancel()
-        await asyncio.gather(first, return_exceptions=True)
-        await pieces.aclose()
+        await _left(first, pieces)
         raise
     return await primed(_rest(first, pieces))
 
@@ -176,8 +174,14 @@ async def _rest(first: asyncio.Future[bytes], pieces: AsyncGenerator[bytes, None
         async for piece in pieces:
             yield piece
     finally:
-        first.cancel()
+        await _left(first, pieces)
+
+
+async def _left(first: asyncio.Future[bytes], pieces: AsyncGenerator[bytes, None]) -> None:
+    first.cancel()
+    try:
         await asyncio.gather(first, return_exceptions=True)
+    finally:  # also when the client hangs up just now, which cancels this
         await pieces.aclose()
 
 

@@ -90,9 +90,12 @@ class Viewer:
                 ours.shutdown(socket.SHUT_RDWR)  # who is writing learns that it is over
                 if self._keys.done():
                     self._keys = asyncio.get_running_loop().create_future()
-                async with self._pressing:
+                try:
+                    async with self._pressing:
+                        pass
+                finally:
                     keys.close()
-                screen.close()
+                    screen.close()
 
     async def _follow(
         self, theirs: socket.socket, screen: ReadEnd, keys: WriteEnd, begun: asyncio.Event
