@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,10 @@ class Cell(Inside):
         assert said["ended"] == "signal", said
         return str(said["signal"])
 
-    def runs(self, number: str) -> dict[str, Any]:
-        """How a background run stands."""
-        return next(one for one in self.call("runs")["runs"] if one["id"] == number)
+    def ask(self, method: str, passed: Sequence[int] = (), **params: Any) -> dict[str, Any]:
+        """The whole reply, be it an error."""
+        with self.asked(method, passed, **params) as connection:
+            return connection.reply()
 
     @property
     def scope(self) -> str:

@@ -276,7 +276,7 @@ def test_a_session_does_not_use_up_the_machines_inotify_instances(cell: Cell) ->
               "while l.inotify_init1(0) >= 0: n += 1\nprint(n, flush=True); time.sleep(60)"],
         background=True,
     )["id"]  # fmt: skip
-    until(lambda: cell.runs(number)["stdout"]["end"], "it has all it can get")
+    until(lambda: cell.output(number), "it has all it can get")
     libc = ctypes.CDLL(None, use_errno=True)
     mine = [libc.inotify_init1(os.O_CLOEXEC) for _ in range(8)]
     cell.call("kill", id=number)
