@@ -13,18 +13,21 @@ import operator
 import re
 import sys
 import tomllib
-import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
+from formatting import anchor, noun, plain, shown, table
+from http_page import door_errors, http_parameters, http_routes
 
-from strata.config import Settings
+from strata import config
 from strata.errors import ERRORS
 from strata.fs import handlers as fs
 from strata.identity import handlers as identity
 from strata.registry import handlers as registry
+from strata.sandbox import handlers as sandbox
+from strata.sandbox.permission import GROUPS
 from strata.sockets.method import Method
 from strata.supervisor import handlers as supervisor
 from strata.types import Access
@@ -36,15 +39,10 @@ ROOMS: dict[str, tuple[Method, ...]] = {
     "identity": identity.METHODS,
     "fs": fs.METHODS,
     "supervisor": supervisor.METHODS,
+    "sandbox": sandbox.METHODS,
 }
-_NOUNS: dict[Any, str] = {
-    str: "string",
-    int: "number",
-    float: "number",
-    bool: "true or false",
-    tuple[str, ...]: "list of strings",
-    Any: "value",
-}
+_SPELLINGS = frozenset({"owner_id", "user_id", "uid", "session_id", "sid", "after", "next"})
+"""Parameters of sandbox.* that are other names of one beside them: said once, in 2.3 and at the methods with pages."""
 _ACCESS = {Access.OPEN: "anybody who can connect", Access.OPERATOR: "operator", Access.TOKEN: "token"}
 _SINCE = {"predecessor": "As the predecessor's.", "changed": "The predecessor's, changed.", "new": "New."}
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
@@ -55,17 +53,11 @@ def told() -> dict[str, dict[str, Any]]:
     return tomllib.loads((HERE / "methods.toml").read_text(encoding="utf-8"))
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
 def overview() -> str:
     """One line per method."""
     rows = [
         (
-            f"[`{method.name}`](#{_anchor(method.name)})",
+            f"[`{method.name}`](#{anchor(method.name)})",
             str(method.access),
             told()[method.name]["since"],
             _sentence(method),
@@ -95,7 +87,7 @@ def _method(method: Method, about: dict[str, Any]) -> str:
     parts = [
         f"#### {method.name}\n",
         f"{_sentence(method)}",
-        f"Access: {_ACCESS[method.access]}. {_SINCE[about['since']]}\n",
+        f"Access: {_access(method)}. {_SINCE[about['since']]}\n",
     ]
     if rows := list(_parameters(method, about.get("types", {}))):
         parts.append(table(("parameter", "type", "default", "meaning"), rows))
@@ -107,34 +99,24 @@ def _method(method: Method, about: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def _access(method: Method) -> str:
+    """Sessions are for operators and for tokens; those name a method, or the group that it is in."""
+    room, _, name = method.name.partition(".")
+    return f"operator, or token with the action `{GROUPS[name]}`" if room == "sandbox" else _ACCESS[method.access]
+
+
 def _parameters(method: Method, kinds: dict[str, str]) -> Iterable[tuple[str, str, str, str]]:
     hints = get_type_hints(method.params, include_extras=True)
     for info in msgspec.structs.fields(method.params):
-        plain, description = _plain(hints[info.name])
-        default = "**required**" if info.required else _shown(info.default)
-        yield f"`{info.name}`", kinds.get(info.name, _NOUNS[plain]), default, description
-
-
-def _plain(hint: Any) -> tuple[Any, str]:
-    """The bare type under Annotated[...] and `| None`, and the description of its Meta."""
-    if get_origin(hint) is Annotated:
-        inner, meta = get_args(hint)[:2]
-        return _plain(inner)[0], meta.description
-    if get_origin(hint) in (Union, types.UnionType):
-        return _plain(next(arg for arg in get_args(hint) if arg is not type(None)))
-    return hint, ""
-
-
-def _shown(default: Any) -> str:
-    return "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        if method.name.startswith("sandbox.") and info.encode_name in _SPELLINGS:
+            continue
+        found, description = plain(hints[info.name])
+        default = "**required**" if info.required else shown(info.default)
+        yield f"`{info.encode_name}`", kinds.get(info.name, noun(found)), default, description
 
 
 def _sentence(method: Method) -> str:
     return method.summary[:1].upper() + method.summary[1:].rstrip(".") + "."
-
-
-def _anchor(name: str) -> str:
-    return name.lower().replace(".", "")
 
 
 def manifest_keys() -> str:
@@ -161,7 +143,7 @@ def _default(field: msgspec.structs.FieldInfo, span: bool) -> str:
         return ""
     if field.name == "mode":
         return f'`"{value:04o}"`'
-    return f'`"{value:g}s"`' if span else _shown(value)
+    return f'`"{value:g}s"`' if span else shown(value)
 
 
 def reserved() -> str:
@@ -178,19 +160,37 @@ def settings_keys() -> str:
     """Every key of strata.toml."""
     about = tomllib.loads((HERE / "manifest.toml").read_text(encoding="utf-8"))["settings"]
     rows = [
-        (f"`{key}`", *about[key][:1], _shown(default) if default else "", about[key][1])
+        (f"`{key}`", about[key][0], _set_by_default(default), about[key][1])
         for key, default in setting_defaults().items()
     ]
     return table(("key", "value", "default", "meaning"), rows)
 
 
+def _set_by_default(value: Any) -> str:
+    return shown(value) if isinstance(value, bool) or value else ""
+
+
 def setting_defaults() -> dict[str, Any]:
     """Dotted key of strata.toml to its default."""
-    found: dict[str, Any] = {}
-    for key, value in msgspec.structs.asdict(Settings()).items():
-        inner = msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else {"": value}
-        found |= {f"{key}.{name}".rstrip("."): default for name, default in inner.items()}
-    return found
+    return dict(_leaves("", config.Settings()))
+
+
+def _leaves(key: str, value: Any) -> Iterable[tuple[str, Any]]:
+    """Every setting below a key; what people name themselves (templates) stands under NAME."""
+    inner = {**msgspec.structs.asdict(value)} if isinstance(value, msgspec.Struct) else None
+    if key == "sandbox.templates":
+        inner = {"NAME": config.TemplateSettings()}
+    if inner is None:
+        yield key, value
+        return
+    for name, below in inner.items():
+        yield from _leaves(f"{key}.{name}".lstrip("."), below)
+
+
+def variables() -> str:
+    """The variables that override strata.toml."""
+    rows = [(f"`{name}`", f"`{key}`") for name, (key, _) in config.VARIABLES.items()]
+    return table(("variable", "key"), rows)
 
 
 def limits() -> str:
@@ -227,7 +227,11 @@ SECTIONS: dict[str, tuple[Iterable[str], type[msgspec.Struct]]] = {
 }
 
 GENERATORS: dict[str, Callable[[], str]] = {
-    make.__name__: make for make in (overview, methods, errors, manifest_keys, reserved, settings_keys, limits)
+    make.__name__: make
+    for make in (
+        *(overview, methods, errors, manifest_keys, reserved, settings_keys, variables, limits),
+        *(door_errors, http_routes, http_parameters),
+    )
 }
 
 

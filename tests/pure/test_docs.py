@@ -48,6 +48,7 @@ def _load(file: Path) -> ModuleType:
     return module
 
 
+sys.path.append(str(REPOSITORY / "docs"))  # as it is for a program that is run from there
 generate = _load(REPOSITORY / "docs/generate.py")
 
 
@@ -137,7 +138,17 @@ def test_the_exposure_figures_are_what_systemd_says(tmp_path: Path) -> None:
     measured = {unit.name: exposure(tmp_path / unit.name) for unit in units if unit.name.endswith(".service")}
     if systemd_version() == 252:
         assert measured == told
-    assert all(figure <= (3.0 if "supervisor" in name else 2.0) for name, figure in measured.items()), measured
+    assert all(figure <= BOUNDS.get(name, 2.0) for name, figure in measured.items()), measured
+
+
+BOUNDS = {
+    "strata-supervisor.service": 3.0,
+    # What runs in a session is a child of this service: each restriction of it would be one of theirs, and making
+    # namespaces, mounts and devices takes the capabilities that the figure counts. What keeps sessions from the machine
+    # is what they are given, and tests of its own are about that.
+    "strata-sandbox.service": 10.0,
+}
+"""How exposed a service may be; the others 2.0."""
 
 
 def exposure(unit: Path) -> float:
@@ -215,7 +226,7 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_every_section_of_the_specification_that_the_source_cites_is_there() -> None:
-    sections = set(re.findall(r"^## (1\.\d+) ", text("docs/protocol.md"), re.MULTILINE))
+    sections = set(re.findall(r"^## ([12]\.\d+) ", text("docs/protocol.md"), re.MULTILINE))
     for file in [*REPOSITORY.glob("strata/**/*.py"), *REPOSITORY.glob("tests/**/*.py")]:
         for cited in re.findall(r"spec (\d\.\d+)", file.read_text(encoding="utf-8")):
             assert cited in sections, f"{file.name} cites spec {cited}"

@@ -294,9 +294,10 @@ def test_something_else_where_the_directory_should_be_is_an_error(tmp_path: Path
 
 def test_the_core_services_are_read_from_the_package_in_the_order_they_start() -> None:
     core = manifest.load_core()
-    assert [one.name for one in core] == ["registry", "identity", "fs"]
+    assert [one.name for one in core] == ["registry", "identity", "fs", "sandbox", "api"]
     assert all(one.core and one.type == "notify" and one.socket and one.health for one in core)
-    assert [one.after for one in core] == [(), ("registry",), ("registry", "identity")]
+    both = ("registry", "identity")
+    assert [one.after for one in core] == [(), ("registry",), both, both, ("sandbox",)]
 
 
 def named(name: str, *after: str) -> Manifest:
