@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import served as serving_one
+import visitor
 from machine import Manager
 from node import Node
+from served import Served
+from visitor import Visitor
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +52,32 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (top / "lnkdir").symlink_to("/etc")
     os.mkfifo(top / "fifo")
     return top
+
+
+@pytest.fixture
+def user(strata: Node) -> Iterator[Visitor]:
+    """A user of the sandbox server with a token for sessions of his own; none of them is left."""
+    owner = f"u{uuid.uuid4().hex[:8]}"
+    issued = strata.issue(service=visitor.SERVICE, actions=list(visitor.ACTIONS), owner=owner)
+    yield Visitor(strata.address, owner, issued.token)
+    for one in strata.call("sandbox.list", {"owner": owner})["sessions"]:
+        strata.call("sandbox.close", {"owner": owner, "session": one["session"]})
+
+
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[Served]:
+    """The one server of settings of its own; use `served`."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a systemd of its own")
+    with serving_one.serving() as found:
+        yield found
+
+
+@pytest.fixture
+def served(own_server: Served) -> Iterator[Served]:
+    """`strata run` with settings of its own, no session open; mended afterwards, pass or fail."""
+    if not own_server.running:
+        own_server.start()
+    yield own_server
+    if own_server.running:
+        own_server.close_all()
