@@ -4,12 +4,20 @@
   buildPythonPackage,
   setuptools,
   click,
+  grpclib,
+  h2,
+  httptools,
   jinja2,
+  mcp,
   msgspec,
+  protobuf,
   pynacl,
   pyseto,
   pystemd,
+  starlette,
+  uvicorn,
   uvloop,
+  websockets,
 }:
 buildPythonPackage {
   pname = "strata";
@@ -32,12 +40,20 @@ buildPythonPackage {
   build-system = [ setuptools ];
   dependencies = [
     click
+    grpclib
+    h2
+    httptools
     jinja2
+    mcp
     msgspec
+    protobuf
     pynacl
     pyseto
     pystemd
+    starlette
+    uvicorn
     uvloop
+    websockets
   ];
 
   # The tests need a systemd that runs, which a build has not.
@@ -46,5 +62,7 @@ buildPythonPackage {
     "strata.cli.main"
     "strata.supervisor.main"
     "strata.identity.main"
+    "strata.sandbox.main"
+    "strata.api.main"
   ];
 }
