@@ -13,6 +13,9 @@ from typing import NamedTuple
 from strata.errors import InvalidArgument
 from strata.units.names import escape, unescape
 
+SLICE = "strata-sandbox.slice"
+"""What the slices of all owners are in; systemd makes it with the first of them."""
+
 LONGEST_UNIT = 255  # UNIT_NAME_MAX, systemd's basic/unit-name.h
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _SCOPE = re.compile(r"strata-sandbox-([^-]+)-([^-]+)\.scope", re.ASCII)

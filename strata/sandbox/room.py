@@ -17,7 +17,7 @@ from strata.sandbox import closing, opening
 from strata.sandbox import record as records
 from strata.sandbox.cgroup import Emptiness
 from strata.sandbox.descriptor_store import DescriptorStore
-from strata.sandbox.ids import Key, owner_slice
+from strata.sandbox.ids import SLICE, Key, owner_slice
 from strata.sandbox.life import Life
 from strata.sandbox.opening import Tools
 from strata.sandbox.params_session import Addressed, CreateParams
@@ -216,11 +216,12 @@ class Room:
             log.error("cannot close %s: %s", session.key.label, error.message)
 
     async def close_all(self, why: str) -> None:
-        """Close every session."""
+        """Close every session, and let go of the slice that all owners' slices are in."""
         for session in tuple(self.sessions.values()):
             self.expire(session, why)
         while self._expiring:
             await asyncio.wait(self._expiring)
+        await closing.stop(self.tools.manager, SLICE)
 
     async def leave(self) -> None:
         """Let go of every session; they go on, for the next room to adopt."""
