@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import sys
 
-from strata.cli import dispatch
+from strata.cli import early
 
 
 def main() -> int:
     """Run the command line; the process's exit code."""
+    early.knock(sys.argv[1:])
+    from strata.cli import dispatch
+
     return dispatch.run(sys.argv[1:])

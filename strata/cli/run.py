@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-from strata.cli import outcome, output, sandboxes, typed
+from strata.cli import direct, outcome, typed
 from strata.cli.typed import Option, Typed
-from strata.errors import NotFound
+from strata.errors import Conflict, NotFound
+from strata.sockets.client import Client
 
 VERB = typed.Verb(
     "run",
@@ -49,14 +51,15 @@ def main(argv: Sequence[str]) -> int:
     """Run what was typed; its exit code."""
     wanted = typed.read(VERB, argv)
     params = parameters(wanted)
-    token_file = wanted.last("token_file")
-    if wanted.given("detach"):
-        output.line(sandboxes.ask("run", params | {"background": True}, token_file, patient=True)["id"])
-        return 0
-    try:
-        return _attached(params, token_file)
-    except Interrupted as error:
-        return 128 + error.number
+    with direct.connect() as client:
+        token = direct.token(wanted.last("token_file"))
+        if wanted.given("detach"):
+            print(direct.call(client, "run", params | {"background": True}, token)["id"])
+            return 0
+        try:
+            return _attached(client, params, token)
+        except Interrupted as error:
+            return 128 + error.number
 
 
 def parameters(wanted: Typed) -> dict[str, Any]:
@@ -71,13 +74,13 @@ def parameters(wanted: Typed) -> dict[str, Any]:
     return params
 
 
-def _attached(params: dict[str, Any], token_file: str) -> int:
-    params |= {"id": os.urandom(8).hex()}
-    with sandboxes.connect(token_file, SIGNAL_SECONDS) as room:
-        _forward_signals(room, params)
-        result = room.run(params, {name: number for number, name in enumerate(STREAMS) if _is_open(number)})
+def _attached(client: Client, params: dict[str, Any], token: str) -> int:
+    ours = [number for number in range(3) if _is_open(number)]
+    params |= {"id": os.urandom(8).hex(), "descriptors": [STREAMS[number] for number in ours]}
+    _forward_signals(params, token)
+    result = direct.call(client, "run", params, token, ours)
     if reason := outcome.reason(result):
-        output.note(f"strata-ctl: {reason}")
+        sys.stderr.write(f"strata-ctl: {reason}\n")
     return outcome.code(result)
 
 
@@ -97,14 +100,17 @@ class Interrupted(Exception):
         self.number = number
 
 
-def _forward_signals(room: sandboxes.Room, params: dict[str, Any]) -> None:
+def _forward_signals(params: dict[str, Any], token: str) -> None:
     """What would end us goes to the command instead, which may have other ideas; we end when it does."""
     which = {name: params[name] for name in ("owner", "session", "id")}
 
     def forward(number: int, _frame: object) -> None:
+        group = number in OF_TERMINALS
+        wanted = which | {"signal": signal.Signals(number).name[3:], "group": group}
         try:
-            room.call("signal", which | {"signal": signal.Signals(number).name[3:], "group": number in OF_TERMINALS})
-        except NotFound as error:
+            with direct.connect(SIGNAL_SECONDS) as other:  # this one waits for the result
+                direct.call(other, "signal", wanted, token)
+        except (NotFound, Conflict) as error:
             raise Interrupted(number) from error
 
     for number in FORWARDED:

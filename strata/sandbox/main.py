@@ -27,6 +27,7 @@ from strata.sandbox.launching import Launcher
 from strata.sandbox.layers import bwrap, stock
 from strata.sandbox.opening import Tools
 from strata.sandbox.permission import SandboxGate
+from strata.sandbox.priming import Primer, own_group
 from strata.sandbox.room import Room
 from strata.sockets import listen
 from strata.sockets.limits import LIMITS
@@ -77,9 +78,13 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
         handlers.adopt(room)
         store.drop_untaken()
         await asyncio.to_thread(_prepare, room)
+        primer = Primer(own_group(tools.layout.tree))
         async with following(trust, paths.socket("identity")):
             everybody = SandboxGate(gate, settings.api.insecure_no_auth)
-            yield Server(handlers.METHODS, room, everybody, Denials(), _LIMITS, descriptors=True)
+            with contextlib.closing(primer):
+                yield Server(
+                    handlers.METHODS, room, everybody, Denials(), _LIMITS, descriptors=True, greet=primer.prime
+                )
         if await _restarts(tools.manager):
             await room.leave()
         else:

@@ -36,7 +36,8 @@ _FLUSH_SECONDS = 0.2  # at the end, for peers to read the last answers
 
 
 class Server:
-    """One room behind one or more listening sockets. `descriptors`: its peers may pass some with a frame."""
+    """One room behind one or more listening sockets. `descriptors`: its peers may pass some with a frame. `greet` is
+    called whenever one has connected."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Server:
         limits: Limits = LIMITS,
         *,
         descriptors: bool = False,
+        greet: Callable[[], None] | None = None,
     ) -> None:
         self.methods = {method.name: method for method in methods}
         self.room, self.gate, self.denied, self.limits = room, gate, denied, limits
@@ -55,6 +57,7 @@ class Server:
         self.per_uid: collections.Counter[int] = collections.Counter()
         self.descriptors: collections.Counter[int] = collections.Counter()  # that wait, by uid
         self.takes_descriptors = descriptors
+        self._greet = greet
         self.partial_bytes = 0
         self.unread_bytes = 0
         self._unread: dict[Connection, int] = {}  # by how long they have been
@@ -102,6 +105,8 @@ class Server:
             self.connections.add(connection)
             self.per_uid[connection.peer.uid] += 1
             self._empty.clear()
+            if self._greet:
+                self._greet()
         return refused
 
     def forget(self, connection: Connection) -> None:

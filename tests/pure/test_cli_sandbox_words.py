@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import os
 import pwd
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,24 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strata.cli import cp, dispatch, exec, outcome, progress, run, sandbox, sandbox_files, screen, top, typed, verbs
+from strata.cli import (
+    cp,
+    dispatch,
+    early,
+    exec,
+    outcome,
+    progress,
+    run,
+    sandbox,
+    sandbox_files,
+    screen,
+    top,
+    typed,
+    verbs,
+)
 from strata.cli.place import Place, place
 from strata.errors import InvalidArgument
+from strata.paths import Paths
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 
@@ -349,3 +365,36 @@ def test_standard_input_of_exec_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x" * 600_000)))
     with pytest.raises(InvalidArgument, match="`strata-ctl run` can"):
         exec.parameters(wanted)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {},
+        {"STRATA_RUNTIME_DIR": "/x/y/../z/"},
+        {"STRATA_RUNTIME_DIR": ""},
+        {"XDG_RUNTIME_DIR": "/run/user/7"},
+    ],
+)
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_run_knocks_where_the_service_listens(env: dict[str, str], uid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its own words for it, because the usual ones take longer to load than to connect."""
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert early.path(env) == str(Paths.from_env(env).socket("sandbox"))
+
+
+def test_only_a_run_knocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where nobody listens, nothing is said until the connection is needed."""
+    monkeypatch.setenv("STRATA_RUNTIME_DIR", str(tmp_path))
+    early.knock(["run", "--", "true"])
+    assert early.take() is None
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "sandbox.sock"))
+        listener.listen()
+        early.knock(["exec", "--", "true"])
+        assert early.take() is None
+        early.knock(["run", "--", "true"])
+        sock = early.take()
+        assert sock is not None
+        sock.close()
+        assert early.take() is None
