@@ -33,11 +33,11 @@ def command(addr: str, user: str, session: str, detach_key: str, token_file: str
     Without a token, one is issued where this machine's Strata lets you.
     """
     where = Place(user, session or f"cli-{os.getpid()}")
-    leave = screen.key(detach_key)
+    leave, url = screen.key(detach_key), _url(addr)
     token = _token(addr, user, token_file)
 
     def connect() -> sandboxes.Room:
-        return sandboxes.Room(HttpTransport(place(_url(addr), token, sandboxes.SECONDS)))
+        return sandboxes.Room(HttpTransport(place(url, token, sandboxes.SECONDS)))
 
     with connect() as room:
         room.call("create", where.params(), patient=True)

@@ -16,7 +16,7 @@ from strata.client.descriptors import Stdio
 from strata.client.place import TOKEN_FILE, place
 from strata.client.transport import Line, Transport
 from strata.client.unix import UnixTransport
-from strata.errors import Internal, StrataError, Unavailable
+from strata.errors import Internal, StrataError
 from strata.sockets.frame import FrameError
 
 SECONDS = 30.0
@@ -95,14 +95,3 @@ def ask(
     """One call. Raises StrataError."""
     with connect(token_file, timeout) as room:
         return room.call(method, params, patient)
-
-
-def answers() -> bool:
-    """Whether somebody serves sandboxes here."""
-    try:
-        ask("stats", {}, timeout=5.0)
-    except Unavailable:
-        return False
-    except StrataError:
-        return True
-    return True
