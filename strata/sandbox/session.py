@@ -223,11 +223,12 @@ class Session:
             "keepers": self.groups.entered,
             "group": group.directories,
             "files_max": self.record.limits.files_max,
+            "network": self.record.network,
         }
 
     def _work(self, name: str, arguments: Mapping[str, Any], inside: bool = True) -> dict[str, Any]:
-        entered = self.groups.entered
-        return {"work": name, "arguments": dict(arguments), "keepers": entered, "inside": inside}
+        where = {"keepers": self.groups.entered, "network": self.record.network, "inside": inside}
+        return {"work": name, "arguments": dict(arguments), **where}
 
 
 ENVIRONMENT = {

@@ -64,6 +64,10 @@ ctl sandbox.create '{"owner":"u","session":"s"}' | grep -q '"driver": "kernel"'
 ctl sandbox.exec '{"owner":"u","session":"s","command":"id -u; touch /usr/x; touch /data && ls /data"}' \\
     | grep -q '"stdout": "0\\\\n/data\\\\n"'
 ctl sandbox.close '{"owner":"u","session":"s"}' >&2
+ctl sandbox.create '{"owner":"u","session":"h","network":"host"}' >&2
+ctl sandbox.put '{"owner":"u","session":"h","path":"f","data":"put"}' >&2
+ctl sandbox.run '{"owner":"u","session":"h","argv":["/bin/cat","/root/f"]}' | grep -q '"stdout": "put"'
+ctl sandbox.close '{"owner":"u","session":"h"}' >&2
 ctl -token "$token" fs.read "{\\"handle\\":\\"$handle\\"}" | grep -q '"data": "hello'
 ctl down >&2
 [ -z "$(ls "$top"/strata/*.sock 2> "$top/none")" ]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 import socket
@@ -11,9 +12,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import box
 import pytest
 from cell import Cell, open_descriptors, opened, python
 from node import Node, until
+
+from strata.sandbox.launcher import joining, kernel
 
 OWNER = "isolation"
 SECRET = "FAKE_SECRET_5c1d8a"
@@ -248,7 +252,7 @@ def test_work_on_files_is_done_in_the_sessions_namespaces_without_a_privilege(ce
     until(lambda: not _named(cell, "strata-work"), "the workers of other tests are gone")
     with cell.asked("watch", path="/root"):
         worker = until(lambda: _named(cell, "strata-work"), "the worker of the watch is there")
-        first = next(pid for pid, place in cell.processes_outside().items() if place == "/payload" and _is_init(pid))
+        first = _first(cell)
         until(lambda: _status(worker)["Seccomp"] == "2", "it is confined")
         for kind in ("user", "mnt", "net", "ipc", "uts", "cgroup"):
             assert os.readlink(f"/proc/{worker}/ns/{kind}") == os.readlink(f"/proc/{first}/ns/{kind}")
@@ -257,8 +261,22 @@ def test_work_on_files_is_done_in_the_sessions_namespaces_without_a_privilege(ce
         assert status["NoNewPrivs"] == "1"
 
 
-def _is_init(pid: int) -> bool:
-    return _status(pid).get("NSpid", "").split()[-1:] == ["1"]
+def test_no_code_is_loaded_from_a_session_that_was_entered(cell: Cell) -> None:
+    """Modules are files, and the files around are the sandbox's from then on."""
+    first = _first(cell)
+
+    def enter() -> None:
+        joining.enter(os.pidfd_open(first), joining.EVERYTHING & ~kernel.NEWPID)
+        importlib.import_module("this")
+
+    status, said = box.ran(0, enter)
+    assert status != 0
+    assert "sys.meta_path is empty" in said
+
+
+def _first(cell: Cell) -> int:
+    places = cell.processes_outside().items()
+    return next(pid for pid, place in places if place == "/payload" and _status(pid)["NSpid"].split()[-1] == "1")
 
 
 def _status(pid: int) -> dict[str, str]:

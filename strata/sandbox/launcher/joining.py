@@ -17,8 +17,12 @@ from strata.sandbox.launcher import kernel
 EVERYTHING = (
     kernel.NEWUSER | kernel.NEWNS | kernel.NEWPID | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
 )
-FILES = EVERYTHING & ~kernel.NEWPID
-"""For working on files: the process stays outside the sandbox's view of processes."""
+
+
+def namespaces(network: str) -> int:
+    """Those of a session, `isolated` or with the `host`'s network: that one every process of Strata is in already, and
+    an ordinary user may not enter it again (setns(2))."""
+    return EVERYTHING & ~kernel.NEWNET if network == "host" else EVERYTHING
 
 
 def open_cgroups(directories: Iterable[str]) -> list[int]:
@@ -32,11 +36,11 @@ def join_cgroups(fds: Iterable[int]) -> None:
         os.write(fd, b"0")
 
 
-def enter(pidfd: int, namespaces: int) -> None:
-    """Join the namespaces of a process of the session and become root in there: uid 0 of its user namespace."""
+def enter(pidfd: int, flags: int) -> None:
+    """Join these namespaces of a process of the session and become root in there: uid 0 of its user namespace."""
     kernel.set_dumpable(False)
     sys.meta_path.clear()  # what is imported from here on would be the sandbox's code
-    kernel.setns(pidfd, namespaces)
+    kernel.setns(pidfd, flags)
     become_root()
 
 

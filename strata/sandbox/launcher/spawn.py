@@ -49,7 +49,7 @@ def run(plan: dict[str, Any], fds: list[int], program: bytes) -> NoReturn:
 def _keep(plan: dict[str, Any], given: Descriptors, program: bytes) -> None:
     joining.join_cgroups(own := joining.open_cgroups(plan["keepers"]))
     group = joining.open_cgroups(plan["group"])
-    joining.enter(given.pidfd, joining.EVERYTHING)
+    joining.enter(given.pidfd, joining.namespaces(plan["network"]))
     places = _terminal(plan, given) if plan["terminal"] else dict(zip(plan["numbers"], given.others, strict=True))
     failed_r, failed_w = os.pipe()
     child = os.fork()

@@ -45,7 +45,7 @@ def _work(plan: dict[str, Any], reply: int, fds: list[int], program: bytes) -> d
     for fd in groups:
         os.close(fd)
     if plan["inside"]:
-        joining.enter(fds.pop(0), joining.FILES)
+        joining.enter(fds.pop(0), joining.namespaces(plan["network"]) & ~kernel.NEWPID)
         joining.give_up()
         kernel.install_seccomp(program)
         os.chdir("/")
