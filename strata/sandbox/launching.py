@@ -23,9 +23,14 @@ from typing import Any, NamedTuple
 from strata.errors import BY_CODE, Internal, InvalidArgument, StrataError, Unavailable
 from strata.sandbox.launcher import channel
 from strata.sandbox.lines import Lines
+from strata.sandbox.outgoing import Copies, Outgoing
+from strata.sandbox.plan import reading
 
 log = logging.getLogger(__name__)
 RESTART_SECONDS = 0.2
+FORK_SECONDS = 20.0
+"""It answers in milliseconds; one that is so late hangs."""
+
 _READ_BYTES = 65_536
 
 
@@ -44,8 +49,8 @@ class Launcher:
         self._program = program
         self._numbers = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Forked]] = {}
-        self._sock: socket.socket | None = None
-        self._turn = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+        self._out: Outgoing | None = None
         self._started = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._received = b""
@@ -64,19 +69,31 @@ class Launcher:
                 await self._keeper
 
     async def fork(self, do: str, plan: Mapping[str, Any], fds: Sequence[int]) -> Forked:
-        """Have a process made that does `do`. `fds` stay the caller's. Raises Unavailable."""
+        """Have a process made that does `do`. `fds` stay the caller's, who may close them meanwhile. Raises
+        Unavailable; InvalidArgument for a plan that is too long."""
         number = next(self._numbers)
+        data = _encoded({"id": number, "do": do, **plan})
+        try:
+            with Copies(fds) as copies:
+                async with asyncio.timeout(FORK_SECONDS):
+                    await self._started.wait()
+                    return await self._ask(number, data, copies)
+        except TimeoutError as error:
+            self._kill()  # one that hangs would go on hanging
+            said = f"cannot make a process: the launcher did not answer within {FORK_SECONDS:g} s; try again"
+            raise Unavailable(said) from error
+        except OSError as error:
+            raise Unavailable(f"cannot make a process: {error.strerror or error}; try again") from error
+
+    async def _ask(self, number: int, data: bytes, copies: Copies) -> Forked:
+        assert self._out is not None
         future: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
         self._pending[number] = future
         try:
-            await self._started.wait()
-            async with self._turn:
-                await self._send(channel.encode({"id": number, "do": do, **plan}), fds)
+            self._out.send(data, copies)
             return await future
-        except OSError as error:
-            raise Unavailable(f"cannot reach the launcher: {error.strerror or error}; try again") from error
         finally:
-            self._pending.pop(number, None)
+            del self._pending[number]
 
     # --- the process
 
@@ -85,56 +102,49 @@ class Launcher:
             if attempt:
                 log.warning("the launcher ended; starting a new one")
                 await asyncio.sleep(RESTART_SECONDS)
-            await self._run()
+            try:
+                await self._run()
+            except Exception:  # no process or no descriptor to be had now: every sandbox depends on trying again
+                log.exception("cannot keep the launcher")
 
     async def _run(self) -> None:
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "strata.sandbox.launcher.main", stdin=theirs.fileno()
-            )
+        with ours:
+            ours.setblocking(False)
+            with theirs:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-P", "-m", "strata.sandbox.launcher.main", stdin=theirs.fileno()
+                )
+            try:
+                await self._talk(ours)
+            finally:
+                self._kill()
+                self._fail_pending()
+                await self._process.wait()
+
+    async def _talk(self, sock: socket.socket) -> None:
+        """Until it hangs up."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        self._sock = ours
+        self._out = Outgoing(sock)
+        loop.add_reader(sock, self._hear, sock, ended)
         try:
-            await self._hand_over_program()
-            loop.add_reader(ours, self._hear, ended)
+            with reading(self._program) as memory, Copies([memory]) as copies:
+                self._out.send(channel.encode({"size": len(self._program)}), copies)
             self._started.set()
             await ended.wait()
         finally:
-            self._started.clear()
-            loop.remove_reader(ours)
-            ours.close()
-            self._fail_pending()
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-            await process.wait()
+            loop.remove_reader(sock)
+            self._out.close()
 
-    async def _hand_over_program(self) -> None:
-        memory = os.memfd_create("seccomp")
+    def _kill(self) -> None:
+        self._started.clear()
+        if self._process and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    def _hear(self, sock: socket.socket, ended: asyncio.Event) -> None:
         try:
-            os.write(memory, self._program)
-            os.lseek(memory, 0, os.SEEK_SET)
-            await self._send(channel.encode({"size": len(self._program)}), [memory])
-        finally:
-            os.close(memory)
-
-    async def _send(self, data: bytes, fds: Sequence[int]) -> None:
-        assert self._sock is not None
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        while data:
-            try:
-                sent = self._sock.sendmsg([data], rights)
-            except BlockingIOError:
-                await _writable(self._sock)
-                continue
-            data, rights = data[sent:], []
-
-    def _hear(self, ended: asyncio.Event) -> None:
-        assert self._sock is not None
-        try:
-            data, ancillary, _, _ = self._sock.recvmsg(_READ_BYTES, socket.CMSG_SPACE(64 * 4), socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, _, _ = sock.recvmsg(_READ_BYTES, socket.CMSG_SPACE(64 * 4), socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
@@ -154,16 +164,26 @@ class Launcher:
             self._answered(message)
 
     def _answered(self, message: dict[str, Any]) -> None:
-        # A descriptor never arrives later than the bytes it was sent with (unix(7)), so the first one is this answer's.
-        pidfd = self._descriptors.pop(0) if "pid" in message else -1
         future = self._pending.get(message["id"])
+        forked, reason = self._forked(message)
         if future is None or future.done():
-            if pidfd >= 0:
-                kill(Forked(message["pid"], pidfd))  # whoever wanted it has gone
-        elif pidfd < 0:
-            future.set_exception(Unavailable(str(message["error"])))
+            if forked:
+                kill(forked)  # whoever wanted it has gone
+        elif forked is None:
+            future.set_exception(Unavailable(reason))
         else:
-            future.set_result(Forked(message["pid"], pidfd))
+            future.set_result(forked)
+
+    def _forked(self, message: dict[str, Any]) -> tuple[Forked | None, str]:
+        """The process that was made, or why there is none."""
+        if "pid" not in message:
+            return None, str(message["error"])
+        # A descriptor never arrives later than the bytes it was sent with (unix(7)), so the first one is this answer's.
+        if self._descriptors:
+            return Forked(message["pid"], self._descriptors.pop(0)), ""
+        with contextlib.suppress(ProcessLookupError):  # the kernel had no number left for it here (EMFILE)
+            os.kill(message["pid"], signal.SIGKILL)
+        return None, "cannot make a process: too many files are open; close some sessions and try again"
 
     def _fail_pending(self) -> None:
         self._received = b""
@@ -236,10 +256,8 @@ def _error(said: dict[str, Any]) -> StrataError:
     return error
 
 
-async def _writable(sock: socket.socket) -> None:
-    loop, writable = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_writer(sock, writable.set)
+def _encoded(message: dict[str, Any]) -> bytes:
     try:
-        await writable.wait()
-    finally:
-        loop.remove_writer(sock)
+        return channel.encode(message)
+    except ValueError as error:
+        raise InvalidArgument(f"cannot pass this on: it makes {error}; shorten arguments or environment") from error

@@ -16,11 +16,14 @@ from typing import Any
 MOST_BYTES = 8 * 1024 * 1024
 MOST_DESCRIPTORS = 16
 _HEADER = 4
+_PIECE = 262_144
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """Header and JSON."""
+    """Header and JSON. Raises ValueError when it is longer than a message may be."""
     body = json.dumps(message, separators=(",", ":")).encode("utf-8", "surrogateescape")
+    if len(body) > MOST_BYTES:
+        raise ValueError(f"a message of {len(body)} bytes; the most is {MOST_BYTES}")
     return len(body).to_bytes(_HEADER, "big") + body
 
 
@@ -34,32 +37,40 @@ def send(sock: socket.socket, message: dict[str, Any], fds: list[int] | tuple[in
 
 
 def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """The next message and its descriptors (close-on-exec) from a blocking socket; None when the peer is gone."""
-    header, fds = _header(sock)
-    if len(header) < _HEADER:
+    """The next message and its descriptors (close-on-exec) from a blocking socket; None when the peer is gone, be it
+    in the middle of a message. Raises ValueError for what is no message."""
+    fds: list[int] = []
+    try:
+        header = _exactly(sock, _HEADER, fds)
+        size = int.from_bytes(header, "big")
+        if size > MOST_BYTES:
+            raise ValueError(f"a message of {size} bytes; the most is {MOST_BYTES}")
+        message: dict[str, Any] = json.loads(_exactly(sock, size, fds))
+    except (EOFError, OSError, ValueError) as error:
         for fd in fds:
             os.close(fd)
+        if isinstance(error, ValueError):
+            raise
         return None
-    size = int.from_bytes(header, "big")
-    if size > MOST_BYTES:
-        raise ValueError(f"a message of {size} bytes")
-    body = sock.recv(size, socket.MSG_WAITALL)
-    message: dict[str, Any] = json.loads(body)
     return message, fds
 
 
-def _header(sock: socket.socket) -> tuple[bytes, list[int]]:
-    header, fds = b"", list[int]()
-    while len(header) < _HEADER:
-        data, ancillary, _, _ = sock.recvmsg(
-            _HEADER - len(header), socket.CMSG_SPACE(MOST_DESCRIPTORS * 4), socket.MSG_CMSG_CLOEXEC
+def _exactly(sock: socket.socket, size: int, fds: list[int]) -> bytes:
+    """So many bytes; the descriptors beside them are added to `fds`. Raises EOFError when there are no more.
+
+    Not with MSG_WAITALL: a signal ends that early once some bytes have come (recv(2)), and children end all the time.
+    """
+    data = bytearray()
+    while len(data) < size:
+        piece, ancillary, _, _ = sock.recvmsg(
+            min(size - len(data), _PIECE), socket.CMSG_SPACE(MOST_DESCRIPTORS * 4), socket.MSG_CMSG_CLOEXEC
         )
         for level, kind, packed in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 received = array.array("i")
                 received.frombytes(packed[: len(packed) - len(packed) % received.itemsize])
                 fds += received
-        if not data:
-            return b"", fds
-        header += data
-    return header, fds
+        if not piece:
+            raise EOFError
+        data += piece
+    return bytes(data)

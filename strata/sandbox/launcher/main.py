@@ -46,20 +46,22 @@ class Launcher:
                 self._take(*received)
 
     def _take(self, request: dict[str, Any], fds: list[int]) -> None:
-        number = request["id"]
+        pid = -1
         try:
             pid = os.fork()
-        except OSError as error:
-            channel.send(self.room, {"id": number, "error": f"cannot fork: {error.strerror}"})
-            pid = -1
-        if pid == 0:
-            self._be(request, fds)
-        for fd in fds:
-            os.close(fd)
-        if pid > 0:
+            if pid == 0:
+                self._be(request, fds)
             pidfd = os.pidfd_open(pid)
-            channel.send(self.room, {"id": number, "pid": pid}, [pidfd])
+        except OSError as error:
+            if pid > 0:
+                os.kill(pid, signal.SIGKILL)  # nobody would hear of it
+            channel.send(self.room, {"id": request["id"], "error": f"cannot make a process: {error.strerror}"})
+        else:
+            channel.send(self.room, {"id": request["id"], "pid": pid}, [pidfd])
             os.close(pidfd)
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     def _be(self, request: dict[str, Any], fds: list[int]) -> NoReturn:
         """In the fork: nothing of the launcher is kept but what came with the request."""
