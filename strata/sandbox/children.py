@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 from strata.sandbox.launching import Forked, kill
 
+MOST_TOLD = 65_536
+"""Bytes of a status; a keeper says a hundred or so."""
+
 
 class Ended(NamedTuple):
     """The end of a command: an exit code or a signal; or neither, and `message` says why it never ran (at `stage`:
@@ -55,23 +58,22 @@ class Child:
     def told(self, data: bytes) -> None:
         """Bytes of the status that were read elsewhere."""
         self._told += data
-        if b"\n" in self._told:
+        if b"\n" in self._told or len(self._told) > MOST_TOLD:
             self._end()
 
     def _read(self) -> None:
         try:
-            data = os.read(self.status_fd, 65_536)
+            data = os.read(self.status_fd, MOST_TOLD)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        self._told += data
-        if not data or b"\n" in self._told:
+        self.told(data)
+        if not data and self.status_fd >= 0:
             self._end()
 
     def _end(self) -> None:
-        line = self._told.partition(b"\n")[0]
-        ended = _ended(json.loads(line)) if line else Ended(None, None, 0.0, 0, message="its keeper was killed")
+        ended = _ended(self._told.partition(b"\n")[0])
         self.close()
         if not self.ended.done():
             self.ended.set_result(ended)
@@ -86,7 +88,17 @@ def watch(keeper: Forked | None, status_fd: int, told: bytes = b"") -> Child:
     return child
 
 
-def _ended(said: dict[str, Any]) -> Ended:
-    if "stage" in said:
-        return Ended(None, None, 0.0, 0, said["stage"], int(said["errno"] or 0), str(said["message"]))
-    return Ended(said.get("exit_code"), said.get("signal"), float(said["cpu_ms"]), int(said["max_rss"]))
+def _ended(line: bytes) -> Ended:
+    if not line:
+        return _unknown("its keeper was killed")
+    try:
+        said = json.loads(line)
+        if "stage" in said:
+            return Ended(None, None, 0.0, 0, said["stage"], int(said["errno"] or 0), str(said["message"]))
+        return Ended(said.get("exit_code"), said.get("signal"), float(said["cpu_ms"]), int(said["max_rss"]))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return _unknown("its keeper's word makes no sense")
+
+
+def _unknown(why: str) -> Ended:
+    return Ended(None, None, 0.0, 0, message=why)

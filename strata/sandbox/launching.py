@@ -236,7 +236,7 @@ async def _answers(
     finished = False
     try:
         async for line in lines:
-            message = json.loads(line)
+            message = _said(line)
             if "error" in message:
                 raise _error(message["error"])
             finished = "result" in message
@@ -246,6 +246,14 @@ async def _answers(
     finally:
         lines.close()
         kill(process)
+
+
+def _said(line: bytes) -> dict[str, Any]:
+    try:
+        message: dict[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise Internal("cannot finish: what the worker answers makes no sense") from error
+    return message
 
 
 def _error(said: dict[str, Any]) -> StrataError:

@@ -8,10 +8,13 @@ import os
 from collections import deque
 
 _READ_BYTES = 65_536
+MOST_BYTES = 8 * 1024 * 1024
+"""Of one line."""
 
 
 class Lines:
-    """The lines that arrive at a pipe's read end, without their ends; over when the last writer has closed it.
+    """The lines that arrive at a pipe's read end, without their ends; over when the last writer has closed it, or writes
+    a line that is too long.
 
     Reads only as far ahead as nobody has taken yet, so a reader that is slow slows the writer.
     """
@@ -21,7 +24,7 @@ class Lines:
         os.set_blocking(fd, False)
         self.fd = fd
         self._loop = asyncio.get_running_loop()
-        self._partial = b""
+        self._partial = bytearray()
         self._lines: deque[bytes] = deque()
         self._ended = False
         self._arrived = asyncio.Event()
@@ -59,11 +62,14 @@ class Lines:
             data = os.read(self.fd, _READ_BYTES)
         except BlockingIOError:
             return
-        if not data:
+        if not data or len(self._partial) > MOST_BYTES:
             self._ended = True
             self._read(wanted=False)
-        *whole, self._partial = (self._partial + data).split(b"\n")
-        self._lines.extend(whole)
-        if self._lines:
+        elif b"\n" in data:
+            first, *whole, partial = data.split(b"\n")
+            self._lines.extend((bytes(self._partial + first), *whole))
+            self._partial = bytearray(partial)
             self._read(wanted=False)
+        else:
+            self._partial += data
         self._arrived.set()
