@@ -211,6 +211,28 @@ answer = [attempt(socket.socket, 2, 3, 1), attempt(socket.socket, 17, 3, 0), att
         assert sealed == ["EPERM", "EAFNOSUPPORT", "ENOENT", "EACCES", "EACCES"]
 
 
+def test_a_process_on_its_way_in_does_not_show_the_hosts_network(cell: Cell) -> None:
+    """/proc/PID/net is the network of that process, and whoever sees it may read it: nothing may be seen inside
+    before it is in the session's."""
+    with listeners() as (_, name, _):
+        code = f"""
+while True:
+    for pid in os.listdir("/proc"):
+        try:
+            if pid.isdigit() and "{name}" in open(f"/proc/{{pid}}/net/unix").read():
+                print("seen", flush=True)
+        except OSError:
+            pass
+"""
+        argv = ["/usr/bin/python3", "-c", python(code)]
+        watchers = [cell.call("run", argv=argv, background=True)["id"] for _ in range(2)]
+        for _ in range(40):
+            cell.run("/bin/true")
+        for number in watchers:
+            cell.call("kill", id=number)
+    assert [cell.output(number) for number in watchers] == ["", ""]
+
+
 # --- descriptors
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cell import Cell, memory_of, opened
@@ -144,7 +145,7 @@ def tree(strata: Node, bystander: Cell) -> Iterator[Cell]:
 
 def test_a_hostile_tree_is_compared_in_pages_to_its_end(tree: Cell) -> None:
     """Names with newlines, paths longer than any call takes, a sparse file of a terabyte: each is told once."""
-    paths, cursor = list[str](), {}
+    paths, cursor = list[str](), dict[str, str]()
     while True:
         page = tree.call("diff", **cursor)
         paths += [one["path"] for one in page["changes"]]
@@ -228,11 +229,11 @@ def test_a_directory_that_is_swapped_for_a_link_leads_no_work_on_files_out(hosti
     )
     deadline = time.monotonic() + 2.5
 
-    def call(method: str, **params: object) -> None:
+    def call(method: str, **params: Any) -> None:
         while time.monotonic() < deadline:
             hostile.ask(method, **params)
 
-    attacks = (
+    attacks: tuple[tuple[str, dict[str, Any]], ...] = (
         ("put", {"path": "d/planted", "data": "x"}), ("get", {"path": "d/kept"}), ("mkdir", {"path": "d/made/x"}),
         ("remove", {"path": "d", "recursive": True}), ("move", {"from": "d/kept", "to": "taken"}),
         ("list_files", {"path": "d"}), ("export", {"path": "d"}),

@@ -259,7 +259,8 @@ def test_whatever_comes_into_a_session_is_bound_by_its_scope(cell: Cell, way: st
             stack.enter_context(cell.asked("watch", path="/root"))
         else:
             cell.call("exec", command="sleep 61 & echo")
-        for pid in until(lambda: len(cell.processes_outside()) > 2 and cell.processes_outside(), "something runs"):
+        until(lambda: len(cell.processes_outside()) > 2, "something runs")
+        for pid in cell.processes_outside():
             lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
             bounds = [line for line in lines if set(line.split(":")[1].split(",")) & {"", "memory", "pids", "cpu"}]
             assert [line for line in bounds if f"/{cell.scope}" not in line] == []
