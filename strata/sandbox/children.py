@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from strata.sandbox.launching import Forked, kill
 

@@ -13,8 +13,8 @@ MOST_BYTES = 8 * 1024 * 1024
 
 
 class Lines:
-    """The lines that arrive at a pipe's read end, without their ends; over when the last writer has closed it, or writes
-    a line that is too long.
+    """The lines that arrive at a pipe's read end, without their ends; over when the last writer has closed it, or when
+    a line is too long.
 
     Reads only as far ahead as nobody has taken yet, so a reader that is slow slows the writer.
     """

@@ -13,8 +13,9 @@ import itertools
 import logging
 import socket
 import sys
+import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -34,6 +35,13 @@ SCOPES: Watched = ("strata-sandbox-", (".scope",))
 """The sandbox room's."""
 
 RESTART_SECONDS = 0.5
+
+
+class _Asked(NamedTuple):
+    """Who waits: for the answer, and for the end of the job that it names."""
+
+    answer: asyncio.Future[Any]
+    job: asyncio.Future[Job] | None
 
 
 class Owner(Protocol):
@@ -57,9 +65,8 @@ class Manager:
         self.address, self.timeout = address, timeout
         self._owner, self._watched = owner, watched
         self._numbers = itertools.count(1)
-        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._pending: dict[int, _Asked] = {}
         self._jobs: dict[str, asyncio.Future[Job]] = {}
-        self._done: dict[str, Job] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
@@ -129,26 +136,23 @@ class Manager:
     # --- the gateway
 
     async def _job(self, operation: str, *arguments: Any) -> Job:
-        path = str(await self._ask(operation, *arguments))
-        if path in self._done:
-            return self._done.pop(path)
-        future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._jobs[path] = future
+        job: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        path = await self._ask(operation, *arguments, job=job)
         try:
-            return await future
+            return await job
         finally:
             self._jobs.pop(path, None)
 
-    async def _ask(self, operation: str, *arguments: Any) -> Any:
+    async def _ask(self, operation: str, *arguments: Any, job: asyncio.Future[Job] | None = None) -> Any:
         number = next(self._numbers)
-        future = asyncio.get_running_loop().create_future()
-        self._pending[number] = future
+        asked = self._pending[number] = _Asked(asyncio.get_running_loop().create_future(), job)
+        ask = Ask(number, operation, arguments, time.monotonic() + self.timeout)
         try:
             async with asyncio.timeout(self.timeout):
                 await self._started.wait()
                 assert self._writer is not None
-                self._writer.write(frame.encode(msgspec.msgpack.encode(Ask(number, operation, arguments))))
-                return await future
+                self._writer.write(frame.encode(msgspec.msgpack.encode(ask)))
+                return await asked.answer
         except TimeoutError as error:
             raise Unavailable(f"cannot {operation}: systemd did not answer within {self.timeout:g} s") from error
         finally:
@@ -170,10 +174,14 @@ class Manager:
         ours, theirs = socket.socketpair()
         prefix, kinds = self._watched
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "strata.systemd.gateway", self.address, prefix, *kinds),
-                stdin=theirs.fileno(),
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-m", "strata.systemd.gateway", self.address, prefix, *kinds),
+                    stdin=theirs.fileno(),
+                )
+            except BaseException:
+                ours.close()
+                raise
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._started.set()
         if resync:
@@ -208,25 +216,24 @@ class Manager:
             self._answered(report)
 
     def _answered(self, answer: Answer) -> None:
-        future = self._pending.get(answer.number)
-        if future is None or future.done():
+        asked = self._pending.get(answer.number)
+        if asked is None or asked.answer.done():
             return  # its caller gave up waiting
         if answer.code:
-            future.set_exception(BY_CODE.get(answer.code, Internal)(answer.message))
-        else:
-            future.set_result(answer.value)
+            asked.answer.set_exception(BY_CODE.get(answer.code, Internal)(answer.message))
+            return
+        if asked.job:
+            self._jobs[answer.value] = asked.job  # at once: its end may be the very next report
+        asked.answer.set_result(answer.value)
 
     def _job_done(self, job: Job) -> None:
-        future = self._jobs.get(job.path)
+        future = self._jobs.pop(job.path, None)
         if future and not future.done():
             future.set_result(job)
-            return
-        # The job may end before the reply that names it has been read. Few are ever asked for; keep only the newest.
-        self._done[job.path] = job
-        while len(self._done) > 64:
-            self._done.pop(next(iter(self._done)))
 
     def _fail_pending(self) -> None:
-        for future in [*self._pending.values(), *self._jobs.values()]:
+        waiting = [*(asked.answer for asked in self._pending.values()), *self._jobs.values()]
+        self._jobs.clear()
+        for future in waiting:
             if not future.done():
                 future.set_exception(Unavailable("cannot reach systemd: the connection to it was lost"))

@@ -11,11 +11,13 @@ from strata.systemd.state import Job, UnitStatus
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A request: an operation of OPERATIONS and its arguments."""
+    """A request: an operation of OPERATIONS and its arguments. After `deadline` (CLOCK_MONOTONIC, seconds; 0: never)
+    nobody waits for the answer, and it must not be done any more."""
 
     number: int
     operation: str
     arguments: tuple[Any, ...] = ()
+    deadline: float = 0.0
 
 
 class Answer(msgspec.Struct, frozen=True, tag=True):
