@@ -23,11 +23,11 @@ Steps = list[tuple[str, list[str]]]
 
 
 def steps(block: str) -> Steps:
-    """Commands and what they print; a command whose line ends in `\\` goes on in the next."""
+    """Commands and what they print; a command goes on in lines that begin with `> `, or after one that ends in `\\`."""
     found: Steps = []
     for line in block.splitlines():
-        if found and found[-1][0].endswith("\\") and not found[-1][1]:
-            found[-1] = (f"{found[-1][0]}\n{line}", [])
+        if found and not found[-1][1] and (line.startswith("> ") or found[-1][0].endswith("\\")):
+            found[-1] = (f"{found[-1][0]}\n{line.removeprefix('> ')}", [])
         elif line.startswith("$ "):
             found.append((line[2:], []))
         else:
