@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import fcntl
 import os
@@ -109,5 +108,5 @@ def given_input(text: str | None, b64: str | None) -> bytes:
         return (text or "").encode()
     try:
         return base64.b64decode(b64, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # of any kind: a letter beyond ASCII is told by another than a wrong length
         raise InvalidArgument(f"stdin_b64 must be base64: {error}", param="stdin_b64") from error

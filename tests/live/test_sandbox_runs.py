@@ -140,6 +140,7 @@ def test_bytes_that_are_not_text_are_there_as_base64_too(inside: Inside) -> None
         ({"argv": ["a"], "env": {"A=B": "c"}}, "cannot use 'A=B' as the name of a variable"),
         ({"argv": ["a"], "stdin": "a", "stdin_b64": "YQ=="}, "give stdin or stdin_b64, not both"),
         ({"argv": ["a"], "stdin_b64": "!"}, "stdin_b64 must be base64"),
+        ({"argv": ["a"], "stdin_b64": "é"}, "stdin_b64 must be base64"),
         ({"argv": ["a"], "descriptors": ["stdout"]}, "0 descriptors came with the call and 1 are named"),
         ({"argv": "a"}, "missing argv param"),
         ({"argv": ["a"], "timeout_ms": "5"}, "timeout_ms must be a number"),

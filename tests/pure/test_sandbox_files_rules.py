@@ -64,7 +64,9 @@ def test_a_relative_path_begins_at_the_home_of_root() -> None:
     assert places.path({"path": "a/b"}) == b"/root/a/b"
 
 
-@pytest.mark.parametrize("arguments", [{}, {"path": ""}, {"path": "a\0b"}, {"path_b64": "!"}, {"path": "\ud800"}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"path": ""}, {"path": "a\0b"}, {"path_b64": "!"}, {"path_b64": "é"}, {"path": "\ud800"}]
+)
 def test_what_is_no_path_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         places.path(arguments)

@@ -9,7 +9,6 @@ is ever opened for real. The sandbox may swap things at any time, so what was op
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import errno
 import os
@@ -60,7 +59,7 @@ def _bytes(arguments: dict[str, Any], param: str) -> bytes:
         if encoded is None:
             return str(arguments.get(param) or "").encode()
         return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, UnicodeEncodeError) as error:
+    except ValueError as error:  # of any kind: a letter beyond ASCII is told by another than a wrong length
         raise InvalidArgument(f"cannot use {param}: it is neither UTF-8 nor base64", param=param) from error
 
 
