@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from strata.embedded.cgroups import hierarchies
-from strata.errors import Internal
+from strata.errors import Internal, NotFound
 from strata.sandbox.inotify import Inotify
 
 _CONTROLLERS = ("cpu", "io", "memory", "pids")
@@ -50,11 +50,15 @@ class Group(NamedTuple):
         return [str(path) for path in (self.tree, self.memory) if path]
 
     def make(self, name: str) -> Group:
-        """A child group."""
+        """A child group. Raises NotFound when this one is gone, and with it what it was of: PID 1 sees that first."""
         child = Group(self.tree / name, self.memory / name if self.memory else None)
         for directory in child.directories:
-            with contextlib.suppress(FileExistsError):
+            try:
                 os.mkdir(directory)
+            except FileExistsError:
+                continue
+            except FileNotFoundError as error:
+                raise NotFound("session not found") from error
         return child
 
     def children(self) -> list[Group]:

@@ -25,9 +25,25 @@ def namespaces(network: str) -> int:
     return EVERYTHING & ~kernel.NEWNET if network == "host" else EVERYTHING
 
 
+def fork_into(tree: int) -> tuple[int, bool]:
+    """As fork(2); and whether the child was born in the cgroup2 directory `tree`, or has to join it still."""
+    with contextlib.suppress(OSError):  # the kernel or a filter knows no such fork, or the group is gone: joining tells
+        return kernel.fork_into(tree), True
+    return os.fork(), False
+
+
 def open_cgroups(directories: Iterable[str]) -> list[int]:
     """Descriptors by which a process can join these cgroups, also when it no longer sees the host's tree."""
-    return [os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for directory in directories]
+    return [_open_cgroup(directory) for directory in directories]
+
+
+def _open_cgroup(directory: str) -> int:
+    """In a v1 hierarchy the file of threads: a process with one thread that moves itself there need not wait until
+    nobody forks (cgroup_procs_write_start, kernel/cgroup)."""
+    try:
+        return os.open(f"{directory}/tasks", os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
 
 
 def join_cgroups(fds: Iterable[int]) -> None:
@@ -38,10 +54,15 @@ def join_cgroups(fds: Iterable[int]) -> None:
 
 def enter(pidfd: int, flags: int) -> None:
     """Join these namespaces of a process of the session and become root in there: uid 0 of its user namespace."""
+    look_in(pidfd, flags)
+    become_root()
+
+
+def look_in(pidfd: int, flags: int) -> None:
+    """Join these namespaces, not that of users among them: nothing of the sandbox may be touched from here on."""
     kernel.set_dumpable(False)
     sys.meta_path.clear()  # what is imported from here on would be the sandbox's code
     kernel.setns(pidfd, flags)
-    become_root()
 
 
 def become_root() -> None:

@@ -44,7 +44,14 @@ ATTR_NOEXEC: Final = 0x8
 ATTR_NOATIME: Final = 0x10
 _ATTR_IDMAP: Final = 0x00100000
 
-_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
+_CLONE_VM: Final = 0x00000100
+_CLONE_INTO_CGROUP: Final = 0x2_0000_0000
+_CLONE_ARGS: Final = struct.Struct("=11Q")  # struct clone_args up to `cgroup`
+_SIGKILL: Final = 9
+_SIGCHLD: Final = 17
+_STACK_BYTES: Final = 65_536
+
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR, _CLONE3 = 428, 429, 442, 435
 _OPEN_TREE_CLONE: Final = 1
 _MOVE_MOUNT_F_EMPTY_PATH: Final = 4
 _AT_FDCWD: Final = -100
@@ -85,6 +92,10 @@ _umount2 = _libc.umount2
 _umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _prctl = _libc.prctl
 _prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+# Another handle that keeps the interpreter's lock, as a fork must.
+_held_syscall = ctypes.PyDLL(None, use_errno=True).syscall
+_held_syscall.restype = ctypes.c_long
+_python = ctypes.pythonapi
 _capset = _libc.capset
 _capset.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
 
@@ -100,6 +111,61 @@ def unshare(flags: int) -> None:
 def setns(fd: int, flags: int) -> None:
     """Enter the namespaces in `flags` of the process a pidfd names, or the one that a namespace fd is (setns(2))."""
     _check(_libc.setns(fd, flags), "enter namespaces")
+
+
+def fork_into(cgroup: int) -> int:
+    """fork(2), the child being born in a cgroup2 directory that a descriptor names (clone3(2), Linux 5.7).
+
+    A process that moves to a cgroup waits for every processor to have come by, 10 ms on an idle machine, because the
+    kernel locks out all forks meanwhile; being born there takes no time (cgroup_procs_write_start, kernel/cgroup).
+    Raises OSError, EPERM where the caller may not put processes there. For a process with one thread.
+    """
+    arguments = _CLONE_ARGS.pack(_CLONE_INTO_CGROUP, 0, 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, cgroup)
+    _python.PyOS_BeforeFork()
+    pid: int = _held_syscall(_CLONE3, arguments, ctypes.c_size_t(_CLONE_ARGS.size))
+    if pid == 0:
+        _python.PyOS_AfterFork_Child()
+        return 0
+    error = ctypes.get_errno()
+    _python.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(error, f"cannot fork into a cgroup: {os.strerror(error)}")
+    return pid
+
+
+def pause_in_userns(owner: int) -> int:
+    """Pid of a new child that does nothing, in a new user namespace that belongs to a user (and group) of ours.
+
+    It shares our memory, so nothing has to be copied for it, and runs nothing of it but pause(2) on a stack of its
+    own. Kill it and wait for it. Needs root's capabilities.
+    """
+    stack = ctypes.create_string_buffer(_STACK_BYTES)
+    top = (ctypes.addressof(stack) + _STACK_BYTES) & ~0xF
+    _check(_prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0), "set the secure bits")
+    os.setresgid(-1, owner, -1)
+    os.setresuid(-1, owner, -1)
+    try:
+        flags = _CLONE_VM | NEWUSER | _SIGCHLD
+        pid: int = _libc.clone(_libc.pause, ctypes.c_void_p(top), flags, None)
+        error = ctypes.get_errno()
+    finally:
+        os.setresuid(-1, 0, -1)
+        os.setresgid(-1, 0, -1)
+        _check(_prctl(_PR_SET_SECUREBITS, 0, 0, 0, 0), "set the secure bits")
+    if pid < 0:
+        raise OSError(error, f"cannot make a user namespace: {os.strerror(error)} (see user.max_user_namespaces)")
+    _stacks[pid] = stack
+    return pid
+
+
+_stacks: dict[int, object] = {}  # of those that pause
+
+
+def end_pause(pid: int) -> None:
+    """Kill a child of `pause_in_userns` and wait for its end; the namespace lives on by its descriptors."""
+    os.kill(pid, _SIGKILL)
+    os.waitpid(pid, 0)
+    del _stacks[pid]
 
 
 def pidfd_open(pid: int) -> int:

@@ -15,9 +15,10 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from strata.sandbox.launcher import channel, kernel, opening, spawn, work
+from strata.sandbox.launcher import channel, joining, kernel, opening, spawn, work
 
 
 class Launcher:
@@ -48,9 +49,9 @@ class Launcher:
     def _take(self, request: dict[str, Any], fds: list[int]) -> None:
         pid = -1
         try:
-            pid = os.fork()
+            pid, left = _fork(request.get("keepers", ()))
             if pid == 0:
-                self._be(request, fds)
+                self._be(request | {"keepers": left}, fds)
             pidfd = os.pidfd_open(pid)
         except OSError as error:
             if pid > 0:
@@ -84,6 +85,19 @@ class Launcher:
                 work.run(request, fds, self.program)
         finally:
             os._exit(1)
+
+
+def _fork(keepers: Sequence[str]) -> tuple[int, Sequence[str]]:
+    """As fork(2), into the cgroup of these directories; and those that the child still has to join."""
+    try:
+        tree = os.open(keepers[0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (IndexError, OSError):  # gone by now: joining tells
+        return os.fork(), keepers
+    try:
+        pid, born = joining.fork_into(tree)
+        return pid, keepers[1:] if born else keepers
+    finally:
+        os.close(tree)
 
 
 def _reap() -> None:

@@ -47,6 +47,7 @@ def _open(plan: dict[str, Any], room: socket.socket, program: bytes) -> None:
     if namespace is not None:
         kernel.setns(namespace, kernel.NEWUSER)
         joining.become_root()
+        userns.bound()
     _become_bwrap(plan, root, pipes, program)
 
 

@@ -23,6 +23,7 @@ from strata.sandbox.launcher import joining, kernel
 
 _TIOCSPTLCK = 0x40045431  # linux asm-generic/ioctls.h: 0 unlocks the other side of a terminal
 _TIOCGPTPEER = 0x5441  # opens it without a path
+_LAST = kernel.NEWUSER | kernel.NEWCGROUP
 _HIGH = 256  # above every number that a plan asks for
 
 
@@ -33,6 +34,14 @@ class Descriptors(NamedTuple):
     pidfd: int
     status: int
     others: tuple[int, ...]
+
+
+class Way(NamedTuple):
+    """What is left for a child to go: cgroups to join and namespaces to enter; and the descriptors it took to fork."""
+
+    groups: tuple[int, ...]
+    opened: tuple[int, ...]
+    namespaces: int
 
 
 def run(plan: dict[str, Any], fds: list[int], program: bytes) -> NoReturn:
@@ -48,19 +57,47 @@ def run(plan: dict[str, Any], fds: list[int], program: bytes) -> NoReturn:
 
 def _keep(plan: dict[str, Any], given: Descriptors, program: bytes) -> None:
     joining.join_cgroups(own := joining.open_cgroups(plan["keepers"]))
-    group = joining.open_cgroups(plan["group"])
-    joining.enter(given.pidfd, joining.namespaces(plan["network"]))
-    places = _terminal(plan, given) if plan["terminal"] else dict(zip(plan["numbers"], given.others, strict=True))
     failed_r, failed_w = os.pipe()
-    child = os.fork()
+    fork = _fork_as_user if os.geteuid() else _fork_as_root
+    child, way = fork(plan, given)
     if child == 0:
-        _become(plan, places, group, failed_w, program)
-    for fd in {*own, *group, *places.values(), failed_w, given.pidfd}:
+        _become(plan, given, way, failed_w, program)
+    try:
+        _go_along(given, way)
+    except OSError:
+        os.kill(child, signal.SIGKILL)
+        raise
+    for fd in {*own, *way.opened, *given.others, failed_w, given.pidfd}:
         os.close(fd)
-    joining.give_up()
     failure = os.read(failed_r, 4096)
     _, status, usage = os.wait4(child, 0)
     _say(given.status, json.loads(failure) if failure else _ended(status, usage))
+
+
+def _fork_as_root(plan: dict[str, Any], given: Descriptors) -> tuple[int, Way]:
+    """The child is born in its cgroup, which only somebody of the host can do. So its user is changed last: until then
+    it can be seen inside, and all that is seen of it is the session's own but for its user, whom nobody there can
+    signal, trace or ask for more (proc(5), ptrace(2): it is not dumpable)."""
+    tree = os.open(plan["group"][0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    groups = joining.open_cgroups(plan["group"])
+    # With `nsdelegate`, nobody is born outside the cgroups that his namespace shows (cgroups(7)).
+    joining.look_in(given.pidfd, joining.namespaces(plan["network"]) & ~_LAST)
+    child, born = joining.fork_into(tree)
+    return child, Way(tuple(groups[born:]), (tree, *groups), _LAST)
+
+
+def _fork_as_user(plan: dict[str, Any], given: Descriptors) -> tuple[int, Way]:
+    """Only who is in a session's user namespace may be among its processes."""
+    groups = tuple(joining.open_cgroups(plan["group"]))
+    joining.enter(given.pidfd, joining.namespaces(plan["network"]))
+    return os.fork(), Way(groups, groups, 0)
+
+
+def _go_along(given: Descriptors, way: Way) -> None:
+    """The keeper too is in the session, but for its processes, and holds nothing that it could give away."""
+    if way.namespaces:
+        joining.enter(given.pidfd, way.namespaces)
+    joining.give_up()
 
 
 def _ended(status: int, usage: resource.struct_rusage) -> dict[str, Any]:
@@ -85,12 +122,15 @@ def _terminal(plan: dict[str, Any], given: Descriptors) -> dict[int, int]:
     return {0: other, 1: other, 2: other}
 
 
-def _become(plan: dict[str, Any], places: dict[int, int], group: list[int], failed: int, program: bytes) -> NoReturn:
+def _become(plan: dict[str, Any], given: Descriptors, way: Way, failed: int, program: bytes) -> NoReturn:
     """Be the command. What goes wrong on the way is told through `failed`, which exec closes."""
     stage = "join"
     try:
-        joining.join_cgroups(group)
+        joining.join_cgroups(way.groups)
+        if way.namespaces:
+            joining.enter(given.pidfd, way.namespaces)
         os.setsid()
+        places = _terminal(plan, given) if plan["terminal"] else dict(zip(plan["numbers"], given.others, strict=True))
         failed = fcntl.fcntl(failed, fcntl.F_DUPFD_CLOEXEC, _HIGH)
         _place(places)
         if plan["terminal"]:

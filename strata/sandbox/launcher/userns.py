@@ -23,31 +23,18 @@ _COUNTS = {"max_user_namespaces": 0, "max_inotify_instances": 64}
 
 
 def of_range(first: int) -> int:
-    """A descriptor of a new user namespace in which 0..65535 are `first`..`first`+65535 outside."""
-    made_r, made_w = os.pipe()
-    leave_r, leave_w = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            kernel.become_owner(first)
-            kernel.unshare(kernel.NEWUSER)
-            _count()
-            os.write(made_w, b"1")
-            os.close(leave_w)
-            os.read(leave_r, 1)
-        finally:
-            os._exit(1)
-    os.close(made_w)
+    """A descriptor of a new user namespace in which 0..65535 are `first`..`first`+65535 outside.
+
+    Whoever enters it first has to `bound` it.
+    """
+    child = kernel.pause_in_userns(first)
     try:
-        if not os.read(made_r, 1):
-            raise OSError("cannot make a user namespace: the kernel refuses (see user.max_user_namespaces)")
         for name in ("uid_map", "gid_map"):
             _write(f"/proc/{child}/{name}", f"0 {first} {RANGE}")
         return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        for fd in (made_r, leave_r, leave_w):
-            os.close(fd)
-        os.waitpid(child, 0)
+        kernel.end_pause(child)
+        kernel.set_dumpable(False)  # a change of ids has set it again (prctl(2))
 
 
 def of_caller() -> None:
@@ -58,11 +45,12 @@ def of_caller() -> None:
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/gid_map", f"0 {gid} 1")
     _write("/proc/self/uid_map", f"0 {uid} 1")
-    _count()
+    bound()
     kernel.set_dumpable(False)
 
 
-def _count() -> None:
+def bound() -> None:
+    """Set the bounds of the user namespace that this process is in, privileged there (/proc/sys/user)."""
     for name, most in _COUNTS.items():
         with contextlib.suppress(FileNotFoundError):  # a kernel without that at all
             _write(f"/proc/sys/user/{name}", str(most))
