@@ -11,6 +11,7 @@ import time
 
 from strata.sandbox.launcher import kernel
 
+CONTROL = "/dev/loop-control"
 # linux/loop.h
 _CTL_GET_FREE = 0x4C82
 _CONFIGURE = 0x4C0A
@@ -27,7 +28,7 @@ def attach(fd: int, read_only: bool = False) -> int:
     Raises OSError where there are no loop devices for us.
     """
     config = _CONFIG.pack(fd, 4096, _AUTOCLEAR | (_READ_ONLY if read_only else 0))
-    control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    control = _control()
     try:
         deadline = time.monotonic() + _PATIENCE
         while True:
@@ -39,6 +40,13 @@ def attach(fd: int, read_only: bool = False) -> int:
                     raise OSError(error.errno, f"cannot attach a loop device: {error.strerror}") from error
     finally:
         os.close(control)
+
+
+def _control() -> int:
+    try:
+        return os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot open {CONTROL}, for loop devices: {error.strerror}") from error
 
 
 def _attach(control: int, config: bytes, mode: int) -> int:
