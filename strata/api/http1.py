@@ -11,6 +11,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from strata.api import framing
 from strata.api.limits import LIMITS, DoorLimits
 from strata.api.mount import Asgi
 
@@ -28,6 +29,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.lost = False
         self.ended = asyncio.Event()  # set when it is lost
         self._head = 0  # bytes of the request line and headers that are being read; -1 when they are complete
+        self._why = (400, "this is no HTTP request")  # what the parser stops for
         self._unwanted = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -61,10 +63,16 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head < 0:
+            return  # a trailer, which is none of the headers (RFC 9110, 6.5.1): whoever checked those has not seen it
         self._count(len(name) + len(value))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if wrong := framing.wrong(self.parser.get_http_version(), self.headers):
+            self._why = (400, wrong)
+            raise ValueError
+        framing.addressed(self.url, self.headers)
         self._head = -1
         super().on_headers_complete()
 
@@ -76,8 +84,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
-        large = self._head > self.limits.header_bytes
-        self._refuse(*(431, "the headers are too large") if large else (400, "this is no HTTP request"))
+        self._end(*self._why)
 
     # --- what goes
 
@@ -103,6 +110,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._head += size
         if self._head > self.limits.header_bytes:
+            self._why = (431, "the headers are too large")
             raise ValueError  # the parser stops, and send_400_response says why
 
     def _expect_more(self) -> None:
@@ -117,10 +125,16 @@ class HttpProtocol(HttpToolsProtocol):
         self._deadline = None
         if self._head < 0 and self.flow.read_paused:
             self._expect_more()  # it is we who do not read
-        elif self._head < 0 and self.cycle.response_started:
+        else:
+            self._end(408, "the request did not come in time")
+
+    def _end(self, status: int, sentence: str) -> None:
+        """Refuse what is being read, unless that would be taken for the answer to an earlier request, or its rest."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering and (self.pipeline or self._head >= 0 or self.cycle.response_started):
             self.transport.abort()
         else:
-            self._refuse(408, "the request did not come in time")
+            self._refuse(status, sentence)
 
     def _refuse(self, status: int, sentence: str) -> None:
         body = f"{sentence}\n".encode()
