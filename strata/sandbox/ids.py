@@ -7,6 +7,7 @@ escaping leaves no `-` in either part (systemd.unit(5), STRING ESCAPING).
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ def owner_slice(owner: str) -> str:
     return f"strata-sandbox-{escape(owner)}.slice"
 
 
+@functools.lru_cache(1024)
 def key(owner: str, session: str) -> Key:
     """Raises InvalidArgument for a missing or unusable id."""
     if not owner or not session:
