@@ -94,8 +94,16 @@ def test_the_end_of_the_first_process_ends_the_session_and_nothing_else(hostile:
     """Nobody inside can kill it, but by making it the first to go when memory runs out. Then all of it is gone."""
     hostile.call("close")
     hostile.call("create", limits={"memory_max": "64M"})
-    hostile.ask("run", argv=["/bin/sh", "-c", "echo 1000 >/proc/1/oom_score_adj; tail /dev/zero"], timeout_ms=10_000)
-    until(lambda: hostile.sh("true")["exit_code"] == 0 and not hostile.call("runs")["runs"], "there is a session again")
+    first = hostile.call("describe")["pid"]
+    attack = "echo 1000 >/proc/1/oom_score_adj; while :; do tail /dev/zero; done"
+    hostile.ask("run", argv=["/bin/sh", "-c", attack], timeout_ms=10_000)
+
+    def over() -> bool:
+        reply = hostile.ask("describe")
+        return not reply["ok"] or reply["result"]["pid"] != first
+
+    until(over, "the session is forgotten")
+    assert hostile.sh("echo another")["stdout"] == "another\n"
 
 
 # --- floods
