@@ -7,6 +7,7 @@ three agree; whatever only one of them knows is removed.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -16,7 +17,8 @@ from pathlib import Path
 from strata.errors import StrataError
 from strata.sandbox import closing, record
 from strata.sandbox.cgroup import Group
-from strata.sandbox.ids import Key, key
+from strata.sandbox.closing import Remains
+from strata.sandbox.ids import Key, key, of_scope
 from strata.sandbox.record import Record
 from strata.sandbox.room import Room
 from strata.sandbox.session import Groups, Handles, Session, State
@@ -24,27 +26,51 @@ from strata.systemd import journal
 
 log = logging.getLogger(__name__)
 SCOPES, SLICES = "strata-sandbox-*.scope", "strata-sandbox-*.slice"
-KILL_SECONDS = 10.0
+AT_ONCE = 8
 
 
 async def adopt(room: Room) -> None:
     """Make the room know what is, and remove what is no session. Raises StrataError when systemd does not answer."""
-    for directory, name in list(_directories(room.root / "sessions")):
-        known = record.load(directory)
-        session = _living(room, directory, known) if known and known.key == name else None
-        if session:
-            room.ranges.claim(session.record.uid_base)
-            room.add(session)
-            journal.send("sandbox.adopted", f"{name.label}: taken back", session=name.label)
-        else:
-            await _remove(room, name, directory)
-    ours = {unit for name in room.sessions for unit in (name.scope, name.slice)}
-    manager = room.tools.manager
-    for unit in (*await manager.units(SCOPES), *await manager.units(SLICES)):
-        if unit not in ours:
+    manager, scopes = room.tools.manager, _scopes(room)
+    remains = {one.key: one for one in _take_back(room, scopes)}
+    for unit in await manager.units(SCOPES):
+        name = of_scope(unit)
+        if name is None:
             log.warning("%s belongs to no session: stopping it", unit)
             await closing.stop(manager, unit)
+        elif name not in room.sessions and name not in remains:
+            remains[name] = Remains(name, room.directory(name), scope=scopes.get(unit))
+    await _discard(room, list(remains.values()))
+    for unit in await manager.units(SLICES):
+        if unit not in room.slices:
+            log.warning("%s belongs to no owner of sessions: stopping it", unit)
+            await closing.stop(manager, unit)
     await room.snapshots.sweep(room.sessions.values())
+
+
+def _take_back(room: Room, scopes: dict[str, Group]) -> Iterator[Remains]:
+    """Give the room the sessions that live; what is left of the others."""
+    for directory, name in list(_directories(room.root / "sessions")):
+        loaded = record.load(directory)
+        known = loaded if loaded and loaded.key == name else None
+        session = _living(room, directory, known) if known else None
+        if session:
+            room.take_back(session)
+            journal.send("sandbox.adopted", f"{name.label}: taken back", session=name.label)
+        else:
+            log.warning("%s does not live any more: removing what is left of it", name.label)
+            yield Remains(name, directory, known, scopes.get(name.scope))
+
+
+async def _discard(room: Room, remains: list[Remains]) -> None:
+    """A few at a time: after a crash of the machine there may be hundreds."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(each: Remains) -> None:
+        async with turns:
+            await room.discard(each)
+
+    await asyncio.gather(*map(one, remains))
 
 
 def _directories(root: Path) -> Iterator[tuple[Path, Key]]:
@@ -56,47 +82,39 @@ def _directories(root: Path) -> Iterator[tuple[Path, Key]]:
 
 def _living(room: Room, directory: Path, known: Record) -> Session | None:
     """The session, if its first process is the one that was recorded and is where it belongs."""
-    if not record.still_runs(known):
-        return None
-    scope = room.tools.layout.group_of(known.init_pid, known.key.scope)
-    if scope is None:
-        return None
-    try:
-        init = os.pidfd_open(known.init_pid)
-    except OSError:
-        return None
-    try:
-        # Nobody inside can put something else there: it is a mount, and they may not mount.
-        exchange = os.open(f"/proc/{known.init_pid}/root/run/strata", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        os.close(init)
-        return None
-    beside = room.tools.layout.beside(known.init_pid, known.key.scope)
-    groups = Groups(scope, scope.make("payload"), scope.make("keepers"), beside)
+    if not known.init_pid:
+        return None  # it was being opened
+    with contextlib.ExitStack() as undo:
+        try:
+            init = os.pidfd_open(known.init_pid)
+            undo.callback(os.close, init)
+            scope = room.tools.layout.group_of(known.init_pid, known.key.scope)
+            if scope is None or not record.still_runs(known):
+                return None
+            # Nobody inside can put something else there: it is a mount, and they may not mount.
+            exchange = os.open(f"/proc/{known.init_pid}/root/run/strata", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            undo.callback(os.close, exchange)
+            groups = Groups(scope, scope.make("payload"), scope.make("keepers"), _beside(room, known))
+        except OSError as error:
+            log.warning("cannot take %s back: %s", known.key.label, error)
+            return None
+        undo.pop_all()
     session = Session(known, directory, groups, Handles(init, exchange), room.tools.launcher)
     if groups.payload.frozen:
         session.state = State.FROZEN
     return session
 
 
-async def _remove(room: Room, name: Key, directory: Path) -> None:
-    log.warning("%s does not live any more: removing what is left of it", name.label)
-    group = _group_of_scope(room, name)
-    if group:
-        group.kill()
-        await room.emptiness.wait(group, KILL_SECONDS)
-    try:
-        await closing.clean_up(room.tools.manager, name, directory)
-    except StrataError as error:
-        log.error("%s; it is tried again at the next start", error.message)
+def _beside(room: Room, known: Record) -> tuple[str, ...]:
+    return room.tools.layout.beside(known.init_pid, known.key.scope)
 
 
-def _group_of_scope(room: Room, name: Key) -> Group | None:
-    """Where systemd keeps its processes: slices nest by their dashes (systemd.slice(5))."""
-    for path in room.tools.layout.tree.glob(f"**/{_literal(name.slice)}/{_literal(name.scope)}"):
-        return Group(path)
-    return None
-
-
-def _literal(text: str) -> str:
-    return text.replace("\\", "[\\]")
+def _scopes(room: Room) -> dict[str, Group]:
+    """Where the processes of each scope are, whoever of them is left; found in one walk."""
+    found = {}
+    for path, names, _ in os.walk(room.tools.layout.tree):
+        for name in names:
+            if of_scope(name):
+                found[name] = Group(Path(path, name))
+        names[:] = [name for name in names if name not in found]
+    return found

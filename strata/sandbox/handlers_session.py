@@ -55,7 +55,7 @@ def use(room: Room, call: Call, params: Addressed) -> dict[str, Any]:
 
 async def close(room: Room, call: Call, params: Addressed) -> dict[str, str]:
     """End a session; answered when no process and no file of it is left."""
-    await room.close(room.session(call, params), "closed on request")
+    await room.end(call, params)
     return {"status": "closed"}
 
 

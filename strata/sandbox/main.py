@@ -74,10 +74,11 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
         store = DescriptorStore(listen.stored())
         root = Path(settings.sandbox.session_root or paths.state_dir / "sandbox")
         room = reports.room = Room(tools, settings.sandbox, root, gate.buckets, store)
-        await adopt(room)
-        handlers.adopt(room)
-        store.drop_untaken()
-        await asyncio.to_thread(_prepare, room)
+        async with daemon.patience():
+            await adopt(room)
+            handlers.adopt(room)
+            store.drop_untaken()
+            await asyncio.to_thread(_prepare, room)
         primer = Primer(own_group(tools.layout.tree))
         async with following(trust, paths.socket("identity")):
             everybody = SandboxGate(gate, settings.api.insecure_no_auth)
@@ -85,10 +86,11 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
                 yield Server(
                     handlers.METHODS, room, everybody, Denials(), _LIMITS, descriptors=True, greet=primer.prime
                 )
-        if await _restarts(tools.manager):
-            await room.leave()
-        else:
-            await room.close_all("Strata stops")
+        async with daemon.patience():
+            if await _is_for_good(tools.manager):
+                await room.close_all("Strata stops")
+            else:
+                await room.leave()
 
 
 @contextlib.asynccontextmanager
@@ -125,12 +127,16 @@ def _require() -> None:
         raise Unavailable(str(error.strerror or error)) from error
 
 
-async def _restarts(manager: Manager) -> bool:
-    """Whether this process ends only to be started again, which no session is to notice."""
+async def _is_for_good(manager: Manager) -> bool:
+    """Whether nobody will start this process again: it is to be stopped, or is not systemd's at all.
+
+    Without a job of that kind it is restarted, on request or by Restart=, and no session is to notice. Where systemd
+    does not say, sessions go on as well: who lives can be adopted or closed later.
+    """
     try:
-        async with asyncio.timeout(5.0):
-            return await manager.job_type(UNIT) in ("restart", "try-restart", "reload-or-start")
-    except (StrataError, TimeoutError):
+        return "INVOCATION_ID" not in os.environ or await manager.job_type(UNIT) == "stop"
+    except StrataError as error:
+        log.warning("sessions are left as they are: %s", error.message)
         return False
 
 

@@ -14,18 +14,19 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from strata.errors import Internal, StrataError, Unavailable
+from strata.errors import Internal, Unavailable
 from strata.sandbox import launching, record
 from strata.sandbox.cgroup import Group, Layout, delegate, missing
 from strata.sandbox.launcher import channel
-from strata.sandbox.launching import Forked, Launcher
+from strata.sandbox.launching import Launcher
 from strata.sandbox.record import Record
-from strata.sandbox.session import ENVIRONMENT, Groups, Handles, Session, root_plan
+from strata.sandbox.session import Groups, Handles, Session, root_plan
 from strata.systemd.manager import Manager
 from strata.units.properties import encode
 from strata.units.render import render_scope
@@ -51,99 +52,112 @@ class _Built(NamedTuple):
     ready: int
     info: int
 
-    def close(self) -> None:
-        for fd in (self.ready, self.info):
-            os.close(fd)
 
+class Opening:
+    """One attempt to open a session. `scope` is its cgroup once that is there, also when the attempt fails."""
 
-async def open_session(tools: Tools, wanted: Record, directory: Path) -> Session:
-    """The session, open. `directory` is there and empty. Raises StrataError; then no process and no unit is left, only
-    the directory is the caller's to remove."""
-    ours, theirs = socket.socketpair()
-    with ours:
+    def __init__(self, tools: Tools, wanted: Record, directory: Path) -> None:
+        """`directory` is there, with nothing but the record in it."""
+        self._tools, self._wanted, self._directory = tools, wanted, directory
+        self.scope: Group | None = None
+
+    async def run(self) -> Session:
+        """The session, open. Raises StrataError or OSError; then its first process is killed, and what it left (other
+        processes, the unit, files) is the caller's to remove."""
+        with contextlib.ExitStack() as passing, contextlib.ExitStack() as undo:
+            try:
+                async with asyncio.timeout(OPEN_SECONDS):
+                    return await self._run(passing, undo)
+            except TimeoutError as error:
+                said = f"cannot open {self._wanted.key.label}: it took more than {OPEN_SECONDS:g} s; try again"
+                raise Unavailable(said) from error
+
+    async def _run(self, passing: contextlib.ExitStack, undo: contextlib.ExitStack) -> Session:
+        room, theirs = socket.socketpair()
+        passing.enter_context(room)
         with theirs:
-            plan = {
-                "root": root_plan(wanted, directory),
-                "network": wanted.network,
-                "env": {**ENVIRONMENT, **wanted.env},
-            }
-            first = await tools.launcher.fork("open", plan, [theirs.fileno()])
-        try:
-            async with asyncio.timeout(OPEN_SECONDS):
-                return await _open(tools, wanted, directory, first, ours)
-        except TimeoutError as error:
-            launching.kill(first)
-            raise Unavailable(f"cannot open {wanted.key.label}: it took more than {OPEN_SECONDS:g} s") from error
-        except BaseException:
-            launching.kill(first)
-            raise
-
-
-async def _open(tools: Tools, wanted: Record, directory: Path, first: Forked, room: socket.socket) -> Session:
-    ours, theirs = asyncio.create_task(_report(room)), asyncio.create_task(_scope(tools, wanted, first.pid))
-    try:
-        built, scope = await asyncio.gather(ours, theirs)
-    except BaseException:
-        for task in (ours, theirs):
-            task.cancel()
-        for outcome in await asyncio.gather(ours, theirs, return_exceptions=True):
-            if isinstance(outcome, _Built):
-                outcome.close()
-                os.close(outcome.exchange)
-        raise
-    with contextlib.closing(built):
-        unlimited = _unlimited(wanted, first.pid, scope)
-        beside = tools.layout.beside(first.pid, wanted.key.scope)
-        groups = _groups(Groups(scope, scope.make("payload"), scope.make("keepers"), beside), first.pid, built)
+            plan = {"root": root_plan(self._wanted, self._directory), "network": self._wanted.network}
+            first = await self._tools.launcher.fork("open", plan, [theirs.fileno()])
+        undo.callback(launching.kill, first)
+        built, scope = await _both(self._report(room, passing, undo), self._enter_scope(first.pid))
+        beside = self._tools.layout.beside(first.pid, self._wanted.key.scope)
+        unlimited = _unlimited(self._wanted, first.pid, scope)
+        groups = Groups(scope, scope.make("payload"), scope.make("keepers"), beside)
+        _place(groups, first.pid, built.report["processes"])
         channel.send(room, {"go": True})
         init = await _ready(built)
-    done = msgspec.structs.replace(
-        wanted,
-        driver=built.report["driver"],
-        shell=built.report["shell"],
-        warnings=(*built.report["warnings"], *unlimited),
-        init_pid=init,
-        init_start=record.start_of(init),
-    )
-    record.save(directory, done)
-    handles = Handles(os.pidfd_open(init), built.exchange)
-    os.close(first.pidfd)
-    return Session(done, directory, groups, handles, tools.launcher)
+        handles = Handles(os.pidfd_open(init), built.exchange)
+        undo.callback(os.close, handles.init)
+        done = self._done(built.report, init, unlimited)
+        undo.pop_all()
+        os.close(first.pidfd)
+        return Session(done, self._directory, groups, handles, self._tools.launcher)
+
+    async def _report(self, room: socket.socket, passing: contextlib.ExitStack, undo: contextlib.ExitStack) -> _Built:
+        """What the first process says when the root stands. Raises Internal with its reason when it does not."""
+        await readable(room.fileno())
+        received = channel.receive(room)
+        if received is None:
+            raise Internal("cannot build the sandbox's root: the process ended; the journal has the details")
+        message, fds = received
+        for fd in fds:
+            (undo if fd == fds[0] else passing).callback(os.close, fd)
+        if "error" in message:
+            raise Internal(f"cannot build the sandbox's root: {message['error']} {message['path']}".rstrip())
+        if len(fds) != len(_Built._fields) - 1:  # the kernel had no numbers left for them here (EMFILE)
+            raise Unavailable("cannot open a session: too many files are open; close some sessions and try again")
+        return _Built(message, *fds)
+
+    async def _enter_scope(self, pid: int) -> Group:
+        key, limits = self._wanted.key, self._wanted.limits
+        text = render_scope(key.scope, key.slice, key.label, limits, self._wanted.lifetime_seconds)
+        properties = [*encode(text, self._tools.systemd_version).properties, Property("PIDs", "au", [pid])]
+        job = await self._tools.manager.run_transient([(key.scope, properties)])
+        self.scope = self._tools.layout.group_of(pid, key.scope)
+        if job.result != "done" or self.scope is None:
+            raise Unavailable(f"cannot open {key.label}: systemd says {job.result} for its scope; try again")
+        return self.scope
+
+    def _done(self, report: dict[str, Any], init: int, unlimited: list[str]) -> Record:
+        """The record of the open session, saved. Its first process is held by a descriptor by now; so it is seen
+        whether it still is the one that was told."""
+        started = record.start_of(init)
+        if self._tools.layout.group_of(init, self._wanted.key.scope) is None:
+            raise Internal("cannot start the sandbox: its first process ended at once; the journal has the details")
+        done = msgspec.structs.replace(
+            self._wanted,
+            driver=report["driver"],
+            shell=report["shell"],
+            warnings=(*report["warnings"], *unlimited),
+            init_pid=init,
+            init_start=started,
+        )
+        record.save(self._directory, done)
+        return done
 
 
-async def _report(room: socket.socket) -> _Built:
-    """What the first process says when the root stands. Raises Internal with its reason when it does not."""
-    await readable(room.fileno())
-    received = channel.receive(room)
-    if received is None:
-        raise Internal("cannot build the sandbox's root: the process ended; the journal has the details")
-    message, fds = received
-    if "error" in message:
-        raise Internal(f"cannot build the sandbox's root: {message['error']} {message['path']}".rstrip())
-    return _Built(message, *fds)
+async def _both(report: Coroutine[Any, Any, _Built], scope: Coroutine[Any, Any, Group]) -> tuple[_Built, Group]:
+    """When one fails, the other has ended too: what it looks at is closed next."""
+    tasks = asyncio.create_task(report), asyncio.create_task(scope)
+    try:
+        built, group = await asyncio.gather(*tasks)
+        return built, group
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
 
 
-async def _scope(tools: Tools, wanted: Record, pid: int) -> Group:
-    key = wanted.key
-    text = render_scope(key.scope, key.slice, key.label, wanted.limits, wanted.lifetime_seconds)
-    properties = [*encode(text, tools.systemd_version).properties, Property("PIDs", "au", [pid])]
-    job = await tools.manager.run_transient([(key.scope, properties)])
-    group = tools.layout.group_of(pid, key.scope)
-    if job.result != "done" or group is None:
-        raise Unavailable(f"cannot open {key.label}: systemd says {job.result} for its scope; try again")
-    return group
-
-
-def _groups(groups: Groups, pid: int, built: _Built) -> Groups:
+def _place(groups: Groups, first: int, servers: list[int]) -> None:
     """Put the first process in its place below the scope, and those that it needs for as long as it lives: nobody else
     has put them into the scope."""
-    groups.payload.join(pid)
-    for server in built.report["processes"]:
+    groups.payload.join(first)
+    for server in servers:
         groups.payload.join(server)
         for directory in groups.beside:
             Path(directory, "cgroup.procs").write_text(str(server))
     delegate(groups.scope)
-    return groups
 
 
 def _unlimited(wanted: Record, pid: int, scope: Group) -> list[str]:
@@ -175,12 +189,3 @@ async def readable(fd: int) -> None:
         await arrived.wait()
     finally:
         loop.remove_reader(fd)
-
-
-async def open_slice(manager: Manager, name: str, properties: tuple[Property, ...]) -> None:
-    """Make the owner's slice, unless it is there. Raises StrataError."""
-    try:
-        await manager.run_transient([(name, properties)])
-    except StrataError as error:
-        if error.name != "CONFLICT":
-            raise

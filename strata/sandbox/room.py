@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Iterator
@@ -13,24 +14,26 @@ from strata import durable
 from strata.config import SandboxSettings
 from strata.errors import NotFound, ResourceExhausted, StrataError, Unavailable
 from strata.policy.ratelimit import Buckets
-from strata.sandbox import closing, opening
+from strata.sandbox import closing
 from strata.sandbox import record as records
 from strata.sandbox.cgroup import Emptiness
+from strata.sandbox.changes import Changes
+from strata.sandbox.closing import Remains
 from strata.sandbox.descriptor_store import DescriptorStore
-from strata.sandbox.ids import SLICE, Key, owner_slice
+from strata.sandbox.ids import SLICE, Key
+from strata.sandbox.leftovers import Leftovers
 from strata.sandbox.life import Life
-from strata.sandbox.opening import Tools
+from strata.sandbox.opening import Opening, Tools
 from strata.sandbox.params_session import Addressed, CreateParams
 from strata.sandbox.permission import allow
 from strata.sandbox.ranges import Ranges
 from strata.sandbox.record import Record
 from strata.sandbox.session import Session, State
+from strata.sandbox.slices import Slices
 from strata.sandbox.snapshots import Snapshots, Stack
 from strata.sandbox.wanted import Fixed, wanted
 from strata.sockets.method import Call
 from strata.systemd import audit, journal
-from strata.units.properties import encode
-from strata.units.render import render_owner
 
 log = logging.getLogger(__name__)
 AT_ONCE = 6
@@ -48,11 +51,11 @@ class Room:
         self.ranges = Ranges()
         self.snapshots = Snapshots(root / "snapshots", settings.owner)
         self.emptiness = Emptiness()
+        self.slices = Slices(tools.manager, settings.owner, tools.systemd_version)
+        self.leftovers = Leftovers(self._try_again)
         self.life = Life(lambda session: self.expire(session, f"idle for {session.record.ttl_seconds:g} s"))
-        self._changing: dict[Key, asyncio.Task[Session | None]] = {}
+        self._changes = Changes()
         self._opening: set[Key] = set()
-        self._owners: set[str] = set()
-        self._expiring: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(AT_ONCE)
         self.mapped = os.geteuid() == 0
 
@@ -84,22 +87,35 @@ class Room:
         """The session, and whether it is new. Raises StrataError."""
         key = params.key
         self.allow(call, key.owner, "sandbox.create")
-        while (task := self._changing.get(key)) is not None:
-            await asyncio.wait([task])
-        if key in self.sessions:
-            return self.sessions[key], False
-        task = asyncio.create_task(self._open(call, params))
-        session = await self._change(key, task)
-        assert session is not None
-        return session, True
+        while not await self._absent(key):
+            if key in self.sessions:
+                return self.sessions[key], False
+            await self._changes.run(key, self._remove_again(key))
+        if self._changes.ending:
+            raise Unavailable("cannot open a session: Strata stops; try again later")
+        return await self._changes.run(key, self._open(call, params)), True
+
+    async def end(self, call: Call, params: Addressed) -> None:
+        """Close the session that is meant, or that is about to be opened. Raises NotFound, Unavailable, Internal."""
+        key = params.key
+        self.allow(call, key.owner)
+        if await self._absent(key):
+            raise NotFound("session not found")
+        if session := self.sessions.get(key):
+            await self.close(session, "closed on request")
+        else:
+            await self._changes.run(key, self._remove_again(key))
 
     async def close(self, session: Session, why: str) -> None:
-        """End everything in it; returns when its cgroup is empty and its files are gone. Closing twice waits for the
-        first."""
-        while (task := self._changing.get(session.key)) is not None:
-            await asyncio.wait([task])
-        if self.sessions.get(session.key) is session:
-            await self._change(session.key, asyncio.create_task(self._close(session, why)))
+        """End everything in it; returns when no process and no file of it is left. Closing twice waits for the first.
+        Raises Unavailable or Internal; then what remains is tried again."""
+        key = session.key
+        if await self._absent(key):
+            return
+        if self.sessions.get(key) is session:
+            await self._changes.run(key, self._close(session, why))
+        elif (remains := self.leftovers.get(key)) and remains.record == session.record:
+            await self._changes.run(key, self._remove_again(key))
 
     def change(self, session: Session, record: Record) -> None:
         """Give a session another record."""
@@ -124,37 +140,20 @@ class Room:
 
     # --- changes, one at a time for each session
 
-    async def _change(self, key: Key, task: asyncio.Task[Session | None]) -> Session | None:
-        self._changing[key] = task
-        task.add_done_callback(lambda _: self._changing.pop(key, None))
-        return await asyncio.shield(task)  # it goes on when its caller hangs up: half a session is none
+    async def _absent(self, key: Key) -> bool:
+        """Whether nothing is of that name, once nothing is about to change that."""
+        await self._changes.settled(key)
+        return key not in self.sessions and key not in self.leftovers
 
-    async def _open(self, call: Call, params: CreateParams) -> Session | None:
+    async def _open(self, call: Call, params: CreateParams) -> Session:
         key = params.key
         self._check_room(key)
         self._opening.add(key)
         try:
-            return await self._open_counted(call, params)
+            with self.snapshots.used(key.owner, params.from_snapshot) as stack:
+                session = await self._open_on(stack, call, params)
         finally:
             self._opening.discard(key)
-
-    async def _open_counted(self, call: Call, params: CreateParams) -> Session:
-        with self.snapshots.used(params.key.owner, params.from_snapshot) as stack:
-            return await self._open_on(stack, call, params)
-
-    async def _open_on(self, stack: Stack, call: Call, params: CreateParams) -> Session:
-        key = params.key
-        first = self.ranges.take() if self.mapped else os.geteuid()
-        try:
-            fixed = Fixed(first, self.mapped, call.claims is None, stack.layers, stack.base)
-            record = wanted(params, self.settings, fixed)
-            async with self._turns:
-                await self._open_slice(key)
-                session = await self._open_in(self.directory(key), record)
-        except BaseException:
-            self.ranges.give_back(first)
-            raise
-        self.add(session)
         journal.send(
             "sandbox.created",
             f"{key.label}: opened for {audit.subject(call)} ({session.record.driver}, {session.record.network})",
@@ -163,91 +162,128 @@ class Room:
         )
         return session
 
-    async def _open_in(self, directory: Path, record: Record) -> Session:
-        _make(directory)
+    async def _open_on(self, stack: Stack, call: Call, params: CreateParams) -> Session:
+        first = self.ranges.take() if self.mapped else os.geteuid()
         try:
-            return await opening.open_session(self.tools, record, directory)
+            fixed = Fixed(first, self.mapped, call.claims is None, stack.layers, stack.base)
+            record = wanted(params, self.settings, fixed)
+            await self.slices.enter(record.owner)
         except BaseException:
-            await closing.clean_up(self.tools.manager, record.key, directory)
+            self.ranges.give_back(first)
             raise
+        async with self._turns:
+            return await self._open_in(self.directory(record.key), record)
+
+    async def _open_in(self, directory: Path, record: Record) -> Session:
+        attempt = Opening(self.tools, record, directory)
+        try:
+            with durable.told(f"open {record.key.label}"):
+                _make(directory)
+                records.save(directory, record)  # before anything runs as its users, it is known who they are
+                session = await attempt.run()
+        except BaseException:
+            with contextlib.suppress(StrataError):  # what could not be removed is kept, and told in the log
+                await self._remove(Remains(record.key, directory, record, attempt.scope))
+            raise
+        self.add(session)
+        return session
 
     def _check_room(self, key: Key) -> None:
         """Raises ResourceExhausted."""
         most, of_owner = self.settings.max_sessions, self.settings.owner.max_sessions
-        if len(self.sessions) + len(self._opening) >= most:
+        taken = {*self.sessions, *self._opening, *self.leftovers}
+        if len(taken) >= most:
             raise ResourceExhausted(f"strata: max sessions ({most}) reached; close some")
-        owned = sum(one.owner == key.owner for one in (*self.sessions, *self._opening))
-        if of_owner and owned >= of_owner:
+        if of_owner and sum(one.owner == key.owner for one in taken) >= of_owner:
             raise ResourceExhausted(f"strata: max sessions of {key.owner} ({of_owner}) reached; close some")
 
-    async def _open_slice(self, key: Key) -> None:
-        if key.owner in self._owners:
-            return
-        text = render_owner(key.slice, key.owner, self.settings.owner)
-        await opening.open_slice(self.tools.manager, key.slice, encode(text, self.tools.systemd_version).properties)
-        self._owners.add(key.owner)
-
-    async def _close(self, session: Session, why: str) -> Session | None:
+    async def _close(self, session: Session, why: str) -> None:
         session.state = State.CLOSING
+        self.life.forget(session)
         try:
-            await closing.close(self.tools.manager, self.emptiness, session)
+            await self._remove(await closing.end(session))
         finally:
-            self.forget(session)
-        await self.snapshots.release(session, self.sessions.values())
-        await self._close_slice(session.key.owner)
+            del self.sessions[session.key]
         journal.send("sandbox.closed", f"{session.key.label}: {why}", session=session.key.label)
-        return None
+
+    async def _remove(self, remains: Remains) -> None:
+        """Make it be gone, with all that was set aside for it. Raises Unavailable or Internal; then it is kept."""
+        try:
+            await closing.remove(self.tools.manager, self.emptiness, remains)
+        except StrataError as error:
+            self.leftovers.keep(remains, error)
+            raise
+        self.leftovers.forget(remains.key)
+        await self.slices.leave(remains.key.owner)
+        if remains.record:
+            self.ranges.give_back(remains.record.uid_base)
+            others = [one for one in self.sessions.values() if one.key != remains.key]
+            await self.snapshots.release(remains.record.layers, others)
+
+    async def _remove_again(self, key: Key) -> None:
+        remains = self.leftovers.get(key)
+        assert remains is not None
+        await self._remove(remains)
+        journal.send("sandbox.closed", f"{key.label}: what was left of it is gone", session=key.label)
+
+    # --- what nobody asked for
 
     def add(self, session: Session) -> None:
         """It is open; from now on its idle time counts."""
         self.sessions[session.key] = session
-        self._owners.add(session.key.owner)
         self.life.watch(session)
+        self.ended(session.key)  # should it have been so already, nobody would tell us again
+
+    def take_back(self, session: Session) -> None:
+        """A former room opened it."""
+        self.slices.claim(session.key.owner)
+        self.ranges.claim(session.record.uid_base)
+        self.add(session)
+
+    async def discard(self, remains: Remains) -> None:
+        """What a former room left behind is to be gone: tried now, and again until it is."""
+        self.slices.claim(remains.key.owner)
+        if remains.record:
+            self.ranges.claim(remains.record.uid_base)
+        with contextlib.suppress(StrataError):
+            await self._changes.run(remains.key, self._remove(remains))
 
     def expire(self, session: Session, why: str) -> None:
         """Close it, though nobody asked for it."""
-        self._expiring.add(task := asyncio.create_task(self._expire(session, why)))
-        task.add_done_callback(self._expiring.discard)
+        if not self._changes.ending:
+            self._changes.start(self.close(session, why))
 
-    async def _expire(self, session: Session, why: str) -> None:
-        try:
-            await self.close(session, why)
-        except StrataError as error:
-            log.error("cannot close %s: %s", session.key.label, error.message)
+    def _try_again(self, key: Key) -> None:
+        if key not in self._changes and not self._changes.ending:
+            self._changes.start(self._changes.run(key, self._remove_again(key)))
+
+    # --- the end
 
     async def close_all(self, why: str) -> None:
         """Close every session, and let go of the slice that all owners' slices are in."""
+        await self._changes.end()
         for session in tuple(self.sessions.values()):
-            self.expire(session, why)
-        while self._expiring:
-            await asyncio.wait(self._expiring)
-        await closing.stop(self.tools.manager, SLICE)
+            self._changes.start(self.close(session, why))
+        await self._changes.end()
+        self._changes.start(closing.stop(self.tools.manager, SLICE))
+        await self._changes.end()
+        self._let_go()
 
     async def leave(self) -> None:
         """Let go of every session; they go on, for the next room to adopt."""
-        while self._changing:
-            await asyncio.wait(self._changing.values())
-        self.life.close()
+        await self._changes.end()
         for session in self.sessions.values():
             for part in session.parts.values():
                 await part.leave()
             session.handles.close()
         self.sessions.clear()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self.life.close()
+        self.leftovers.close()
         self.emptiness.close()
         self.store.close()
-
-    def forget(self, session: Session) -> None:
-        """It is gone."""
-        if self.sessions.get(session.key) is session:
-            del self.sessions[session.key]
-            self.life.forget(session)
-            self.ranges.give_back(session.record.uid_base)
-
-    async def _close_slice(self, owner: str) -> None:
-        """Let go of the slice of an owner who has no session any more."""
-        if owner in self._owners and not any(self.of(owner)) and all(key.owner != owner for key in self._opening):
-            self._owners.discard(owner)
-            await closing.stop(self.tools.manager, owner_slice(owner))
 
 
 def _make(directory: Path) -> None:

@@ -143,11 +143,11 @@ class Snapshots:
         for parent in found.parents:
             await self.drop(owner, parent, sessions)
 
-    async def release(self, gone: Session, sessions: Iterable[Session]) -> None:
-        """A session is gone: so are the snapshots that were made for forks, once nothing stands on them."""
-        remaining = [one for one in sessions if one is not gone]
-        for layer in gone.record.layers:
-            await self._drop_implicit(Path(layer), remaining)
+    async def release(self, layers: Iterable[str], sessions: list[Session]) -> None:
+        """A session on these layers is gone, `sessions` are left: so are the snapshots that were made for forks, once
+        nothing stands on them."""
+        for layer in layers:
+            await self._drop_implicit(Path(layer), sessions)
 
     async def sweep(self, sessions: Iterable[Session]) -> None:
         """At a start: remove what was never finished, and what only sessions needed that did not outlive it."""

@@ -27,6 +27,7 @@ from strata.systemd import journal, notify
 
 logger = logging.getLogger(__name__)
 STORE_NAME = "control"
+EXTEND_SECONDS = 5.0
 
 
 class Served(Protocol):
@@ -131,6 +132,25 @@ async def watchdog() -> AsyncIterator[None]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+@contextlib.asynccontextmanager
+async def patience(most: float = 600.0) -> AsyncIterator[None]:
+    """While inside, for at most `most` seconds, systemd waits beyond the unit's TimeoutStartSec= or TimeoutStopSec=:
+    there is much to do, and it goes on (EXTEND_TIMEOUT_USEC=, sd_notify(3))."""
+    task = asyncio.create_task(_extend(most))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _extend(most: float) -> None:
+    for _ in range(int(most / EXTEND_SECONDS)):
+        notify.mention(f"EXTEND_TIMEOUT_USEC={int(EXTEND_SECONDS * 3_000_000)}")
+        await asyncio.sleep(EXTEND_SECONDS)
 
 
 async def _tick(seconds: float) -> None:

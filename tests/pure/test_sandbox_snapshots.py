@@ -87,9 +87,9 @@ def test_what_something_stands_on_is_not_removed(store: Snapshots) -> None:
 def test_what_was_made_for_a_fork_goes_with_the_last_that_stood_on_it(store: Snapshots) -> None:
     fork = plant(store, "fork-1", implicit=True)
     first, second = session(fork), session(fork)
-    asyncio.run(store.release(first, [first, second]))
+    asyncio.run(store.release(first.record.layers, [second]))
     assert names(store) == ["fork-1"]
-    asyncio.run(store.release(second, [second]))
+    asyncio.run(store.release(second.record.layers, []))
     assert names(store) == []
 
 

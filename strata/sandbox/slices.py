@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""Owners' slices: each is there, with the limits of the settings, while something of its owner's is in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+
+from strata.config import OwnerSettings
+from strata.errors import Conflict, StrataError, Unavailable
+from strata.sandbox import closing
+from strata.sandbox.ids import owner_slice
+from strata.systemd.manager import Manager
+from strata.units.properties import encode
+from strata.units.render import render_owner
+
+log = logging.getLogger(__name__)
+
+
+class Slices:
+    """Counts who is in which; one is made for the first and stopped after the last, never both at once: a session in
+    a slice that is being stopped would be stopped too, or be in one without limits."""
+
+    def __init__(self, manager: Manager, limits: OwnerSettings, systemd_version: int) -> None:
+        self._manager, self._limits, self._version = manager, limits, systemd_version
+        self._inside: Counter[str] = Counter()
+        self._made: set[str] = set()
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    def claim(self, owner: str) -> None:
+        """One more is in it already, since before this process."""
+        self._inside[owner] += 1
+        self._made.add(owner)
+
+    async def enter(self, owner: str) -> None:
+        """One more is to be in it: returns when it is there. Raises StrataError; then nobody came in."""
+        self._inside[owner] += 1
+        try:
+            async with self._turn(owner):
+                if owner not in self._made:
+                    await self._make(owner)
+                    self._made.add(owner)
+        except BaseException:
+            await self.leave(owner)
+            raise
+
+    async def leave(self, owner: str) -> None:
+        """One less is in it. One that cannot be stopped is told in the log: it takes nothing."""
+        self._inside[owner] -= 1
+        async with self._turn(owner):
+            if self._inside[owner] == 0 and owner in self._made:
+                self._made.discard(owner)
+                try:
+                    await closing.stop(self._manager, owner_slice(owner))
+                except StrataError as error:
+                    log.warning("%s", error.message)
+        if self._inside[owner] == 0:
+            del self._inside[owner]
+            self._turns.pop(owner, None)
+
+    def __contains__(self, unit: str) -> bool:
+        """Whether a unit is such a slice that something is in."""
+        return any(unit == owner_slice(owner) for owner in self._inside)
+
+    async def _make(self, owner: str) -> None:
+        name = owner_slice(owner)
+        properties = encode(render_owner(name, owner, self._limits), self._version).properties
+        try:
+            job = await self._manager.run_transient([(name, properties)])
+        except Conflict:  # left over, who knows with which limits; nobody is in it
+            await closing.stop(self._manager, name)
+            job = await self._manager.run_transient([(name, properties)])
+        if job.result != "done":
+            raise Unavailable(f"cannot make {name}: systemd says {job.result}; try again")
+
+    def _turn(self, owner: str) -> asyncio.Lock:
+        return self._turns.setdefault(owner, asyncio.Lock())
