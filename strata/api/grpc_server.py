@@ -24,7 +24,6 @@ from strata.api.grpc_messages import filled, params_of
 from strata.api.grpc_wire import Http2
 from strata.api.proto import sandbox_pb2 as old
 from strata.api.proto.strata.v1 import sandbox_pb2 as v1
-from strata.errors import StrataError, Unavailable
 
 _GRACE_SECONDS = 1.0
 
@@ -110,7 +109,7 @@ def _mapping(door: Door) -> dict[str, Handler]:
         _Service(door, old.DESCRIPTOR.services_by_name["SandboxService"], grpc_old.FUNCTIONS),
         _Service(door, v1.DESCRIPTOR.services_by_name["SandboxService"], _functions()),
     ]
-    answers = ServiceCheck(_Alive(door).check, check_ttl=5.0)
+    answers = ServiceCheck(door.room.alive, check_ttl=5.0)
     health = Health({service: [answers] for service in services} | {OVERALL: [answers]})
     mapping: dict[str, Handler] = {}
     for service in ServerReflection.extend([*services, health]):
@@ -148,19 +147,3 @@ class _Service:
 
     def __mapping__(self) -> dict[str, Any]:
         return self._handlers
-
-
-class _Alive:
-    """Whether the room answers at all: it refuses a method that it does not have, before it asks who calls."""
-
-    def __init__(self, door: Door) -> None:
-        self._room = door.room
-
-    async def check(self) -> bool:
-        try:
-            await self._room.call("sandbox.ping", {})
-        except Unavailable:
-            return False
-        except StrataError:
-            return True
-        return True

@@ -10,11 +10,12 @@ class DoorLimits(NamedTuple):
     """Bounds of the door. Listed in docs/limits.md; each has a test."""
 
     connections: int = 2048  # of clients; one more is told 503 and closed
-    room_connections: int = 240  # the room gives one uid 256
-    reserved_room_connections: int = 16  # of these, kept for calls that are answered at once: stats, list, describe
+    room_connections: int = 1024  # one each call; the room gives one uid 2048
+    kept_room_connections: int = 64  # of these, between calls
+    reserved_room_connections: int = 32  # of these, kept for calls that are answered at once: stats, list, describe
     waiting_calls: int = 256  # for a connection to the room; one more is refused
     wait_seconds: float = 10.0  # for a connection to the room
-    calls_per_token: int = 160  # in flight; one more is refused, so that no holder takes the whole door
+    calls_per_token: int = 512  # in flight; one more is refused, so that no holder takes the whole door
     header_bytes: int = 65_536  # request line and headers of one request
     body_bytes: int = 1_000_000  # of a JSON body: with its envelope it must fit one frame of the room
     header_seconds: float = 10.0  # from a request's first byte to its last header

@@ -29,7 +29,7 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
     """The door's server, for all four protocols."""
     if settings.api.insecure_no_auth:
         log.warning("api.insecure_no_auth: whoever reaches %s may do everything", settings.api.address)
-    room = RoomPool(paths.socket("sandbox"))
+    room = RoomPool(paths.socket("sandbox"), anonymous=settings.api.insecure_no_auth)
     door = Door(room, settings.api)
     try:
         async with mcp_app.mounted(door) as mcp:

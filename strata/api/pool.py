@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import collections
 import contextlib
 import os
@@ -16,10 +15,22 @@ import msgspec
 from strata.api.limits import LIMITS, DoorLimits
 from strata.api.memory import Memory, whole
 from strata.api.room_connection import RoomConnection, connect
-from strata.errors import BY_CODE, Internal, InvalidArgument, ResourceExhausted, StrataError, Unavailable
+from strata.api.turns import Turns
+from strata.errors import (
+    BY_CODE,
+    Internal,
+    InvalidArgument,
+    ResourceExhausted,
+    StrataError,
+    Unauthenticated,
+    Unavailable,
+)
 from strata.sockets import frame
 
-QUICK = frozenset({"sandbox.stats", "sandbox.list", "sandbox.describe"})
+NOTHING = "sandbox.ping"
+"""No method of the room: it is refused before anybody is asked who he is."""
+
+QUICK = frozenset({"sandbox.stats", "sandbox.list", "sandbox.describe", NOTHING})
 """Answered at once, so they may use the reserved connections."""
 
 LARGE = frozenset({"sandbox.exec"})
@@ -60,12 +71,12 @@ _decode = msgspec.json.Decoder(_Reply).decode
 class RoomPool:
     """The door's way to one room. Closing it hangs up every call."""
 
-    def __init__(self, path: Path, limits: DoorLimits = LIMITS) -> None:
-        self.path, self.limits = path, limits
+    def __init__(self, path: Path, limits: DoorLimits = LIMITS, anonymous: bool = False) -> None:
+        """`anonymous`: calls without a token are passed on too (insecure_no_auth)."""
+        self.path, self.limits, self._anonymous = path, limits, anonymous
         self._idle: list[RoomConnection] = []
         self._open: set[RoomConnection] = set()
-        self._connecting = 0
-        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
+        self._turns = Turns(limits)
         self._per_token: collections.Counter[str] = collections.Counter()
         self._memory = Memory()
 
@@ -78,6 +89,7 @@ class RoomPool:
 
         `params` is anything msgspec encodes to an object. The descriptors stay the caller's to close.
         """
+        self._require(token)
         if method in LARGE and not descriptors:
             with self._memory.lent() as fd:
                 return whole(await self._answered(method, params, token, [fd]), fd)
@@ -87,9 +99,20 @@ class RoomPool:
         self, method: str, params: Any, token: str = "", descriptors: Sequence[int] = ()
     ) -> AsyncGenerator[bytes, None]:
         """Every frame of a streaming call but the closing one, as JSON. Leaving early (aclose) cancels the call."""
+        self._require(token)
         async with self._sent(method, params, token, descriptors) as connection:
             while (reply := _result(await connection.reply())).more:
                 yield bytes(reply.result)
+
+    async def alive(self) -> bool:
+        """Whether the room answers at all, whoever asks: with nobody's token, a method that it does not have."""
+        try:
+            await self._answered(NOTHING, {}, "", ())
+        except Unavailable:
+            return False
+        except StrataError:
+            return True
+        return True
 
     def close(self) -> None:
         """Hang up everywhere."""
@@ -98,6 +121,12 @@ class RoomPool:
             connection.abort()
 
     # --- connections
+
+    def _require(self, token: str) -> None:
+        """Each protocol asks for a token at its own door; none may be the one that forgot, because the room takes who
+        comes without one for its own user's. Raises Unauthenticated."""
+        if not token and not self._anonymous:
+            raise Unauthenticated("token required")
 
     async def _answered(self, method: str, params: Any, token: str, descriptors: Sequence[int]) -> bytes:
         async with self._sent(method, params, token, descriptors) as connection:
@@ -115,18 +144,20 @@ class RoomPool:
     @contextlib.asynccontextmanager
     async def _lent(self, method: str, token: str) -> AsyncIterator[RoomConnection]:
         with self._counted(token):
-            connection = await self._take(method in QUICK)
+            await self._turns.take(method in QUICK)
             try:
-                yield connection
-            except StrataError as error:
-                if isinstance(error, Unavailable | Internal) and not connection.usable:
+                connection = await self._connection()
+                try:
+                    yield connection
+                except StrataError:
+                    self._keep(connection)
+                    raise
+                except BaseException:  # cancelled, or a stream that was left: the answer to come is nobody's
                     connection.abort()
-                self._give_back(connection)
-                raise
-            except BaseException:  # cancelled, or a stream that was left: the answer to come is nobody's
-                connection.abort()
-                raise
-            self._give_back(connection)
+                    raise
+                self._keep(connection)
+            finally:
+                self._turns.give_back()
 
     @contextlib.contextmanager
     def _counted(self, token: str) -> Iterator[None]:
@@ -141,66 +172,27 @@ class RoomPool:
             if not self._per_token[token]:
                 del self._per_token[token]
 
-    async def _take(self, quick: bool) -> RoomConnection:
-        most = self.limits.room_connections - (0 if quick else self.limits.reserved_room_connections)
-        while len(self._open) + self._connecting - len(self._idle) >= most:
-            await self._turn()
+    async def _connection(self) -> RoomConnection:
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
                 return connection
-        return await self._connected()
-
-    async def _connected(self) -> RoomConnection:
-        self._connecting += 1
-        try:
-            connection = await connect(self.path, self._lost)
-            self._open.add(connection)
-            if not connection.usable:  # lost while it was being made, when nobody knew of it yet
-                self._lost(connection)
-        except BaseException:
-            self._wake()  # another may try
-            raise
-        finally:
-            self._connecting -= 1
+        connection = await connect(self.path, self._lost)
+        self._open.add(connection)
+        if not connection.usable:  # lost while it was being made, when nobody knew of it yet
+            self._lost(connection)
         return connection
 
-    async def _turn(self) -> None:
-        """Wait until a connection may be free."""
-        if len(self._waiting) >= self.limits.waiting_calls:
-            raise Unavailable("cannot take more: too many requests are waiting; try again in a moment")
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            async with asyncio.timeout(self.limits.wait_seconds):
-                await turn
-        except TimeoutError as error:
-            raise Unavailable("cannot answer now: every way to the room is in use; try again in a moment") from error
-        except asyncio.CancelledError:
-            if turn.done():
-                self._wake()  # the turn was ours; it goes to the next
-            raise
-        finally:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-
-    def _give_back(self, connection: RoomConnection) -> None:
-        if connection.usable:
+    def _keep(self, connection: RoomConnection) -> None:
+        if connection.usable and len(self._idle) < self.limits.kept_room_connections:
             self._idle.append(connection)
-            self._wake()
+        else:
+            connection.abort()
 
     def _lost(self, connection: RoomConnection) -> None:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
 
 
 def _framed(method: str, params: Any, token: str) -> bytes:

@@ -20,8 +20,8 @@ _MOST_REPLIES = 16  # of a stream that its reader has not taken; then the room w
 class RoomConnection(asyncio.Protocol):
     """Made by `connect`. `gone` is told when the connection is lost."""
 
-    def __init__(self, sock: socket.socket, path: Path, gone: Callable[[RoomConnection], None]) -> None:
-        self._sock, self._path, self._gone = sock, path, gone
+    def __init__(self, sock: socket.socket, name: str, gone: Callable[[RoomConnection], None]) -> None:
+        self._sock, self._name, self._gone = sock, name, gone
         self._decoder = frame.Decoder()
         self._replies: collections.deque[bytes | bytearray] = collections.deque()
         self._waiter: asyncio.Future[bytes | bytearray] | None = None
@@ -40,7 +40,7 @@ class RoomConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(Unavailable(f"cannot reach {self._path}: the room closed the connection"))
+        self._fail(Unavailable(f"cannot reach {self._name}: it closed the connection"))
         self._gone(self)
 
     def data_received(self, data: bytes) -> None:
@@ -51,7 +51,7 @@ class RoomConnection(asyncio.Protocol):
             for part in self._decoder.feed(data):
                 self._take(part)
         except frame.FrameError as error:
-            self._fail(Internal(f"{self._path} answered with something that is no reply: {error}"))
+            self._fail(Internal(f"{self._name} answered with something that is no reply: {error}"))
             self.abort()
 
     # --- a call
@@ -66,7 +66,7 @@ class RoomConnection(asyncio.Protocol):
                 sent = socket.send_fds(self._sock, [framed], list(descriptors))
             except OSError as error:
                 self.abort()
-                raise Unavailable(f"cannot reach {self._path}: {error.strerror}") from error
+                raise Unavailable(f"cannot reach {self._name}: {error.strerror}") from error
             framed = framed[sent:]
         if framed:
             self.transport.write(framed)
@@ -107,14 +107,14 @@ class RoomConnection(asyncio.Protocol):
 
 async def connect(path: Path, gone: Callable[[RoomConnection], None], timeout: float = 5.0) -> RoomConnection:
     """A new connection, within `timeout` seconds. Raises Unavailable."""
-    loop = asyncio.get_running_loop()
+    loop, name = asyncio.get_running_loop(), f"the {path.stem} service"  # where its socket lies is no client's affair
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         async with asyncio.timeout(timeout):
             await loop.sock_connect(sock, str(path))
-            _, protocol = await loop.create_unix_connection(lambda: RoomConnection(sock, path, gone), sock=sock)
+            _, protocol = await loop.create_unix_connection(lambda: RoomConnection(sock, name, gone), sock=sock)
     except (OSError, TimeoutError) as error:
         with contextlib.suppress(OSError):
             sock.close()
-        raise Unavailable(f"cannot reach {path}: {str(error) or 'no answer in time'}") from error
+        raise Unavailable(f"cannot reach {name}: {error.strerror or 'no answer in time'}") from error
     return protocol

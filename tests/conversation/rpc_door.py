@@ -421,7 +421,7 @@ async def composed(path: Path, settings: ApiSettings, limits: DoorLimits) -> Asy
     """Room and door, listening."""
     room = Room()
     server = await served(room, path)
-    pool = RoomPool(path, limits)
+    pool = RoomPool(path, limits, settings.insecure_no_auth)
     door = Door(pool, settings, limits)
     async with mcp_app.mounted(door) as mcp:
         grpc = Grpc(door)
