@@ -255,6 +255,7 @@ def root_plan(record: Record, directory: Path) -> dict[str, Any]:
         "uid_base": record.uid_base,
         "mapped": record.mapped,
         "network": record.network,
+        "memory_bytes": values.size(record.limits.memory_max),
     }
 
 

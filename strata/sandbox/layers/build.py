@@ -41,9 +41,9 @@ def build(raw: dict[str, Any], userns: int | None) -> Root:
     driver, processes = _mount(plan, lowers, userns, warnings)
     _furnish(plan, userns, warnings)
     if plan.mapped:
-        devices.populate(f"{ROOT}/dev", plan.uid_base)
+        devices.populate(f"{ROOT}/dev", plan)
         kernel.act_as(0, 0, False)
-    arguments = () if plan.mapped else devices.arguments()
+    arguments = () if plan.mapped else devices.arguments(plan)
     exchange = _exchange()
     shells = _shells(plan)
     return Root(ROOT, exchange, *shells, driver, kind, arguments, tuple(warnings), processes)
@@ -117,8 +117,9 @@ def _furnish(plan: Plan, userns: int | None, warnings: list[str]) -> None:
         for name in ("usr", *skeleton.MERGED, "nix/store"):
             if os.path.isdir(f"/{name}") and not os.path.islink(f"/{name}"):
                 _bind_host(f"/{name}", userns, warnings)
-    binding.tmpfs(f"{ROOT}/tmp", f"mode=1777,size={plan.tmp_bytes},nr_inodes={plan.inodes},{owner}")
-    binding.tmpfs(f"{ROOT}/run", f"mode=755,size={_RUN_BYTES},nr_inodes=4096,{owner}")
+    tmp, run = plan.part_of_memory(plan.tmp_bytes, 4), plan.part_of_memory(_RUN_BYTES, 16)
+    binding.tmpfs(f"{ROOT}/tmp", f"mode=1777,size={tmp},nr_inodes={plan.inodes},{owner}")
+    binding.tmpfs(f"{ROOT}/run", f"mode=755,size={run},nr_inodes=4096,{owner}")
     if not plan.base and os.path.islink("/run/current-system"):
         os.symlink(os.readlink("/run/current-system"), f"{ROOT}/run/current-system")
 

@@ -17,7 +17,7 @@ def mount(plan: Plan, lowers: list[str]) -> None:
     if plan.layers:
         raise OSError(errno.EINVAL, "cannot open a snapshot with the overlay driver none: it takes kernel or fuse")
     owner = f"uid={plan.uid_base},gid={plan.uid_base}"
-    binding.tmpfs(ROOT, f"mode=755,size={_ROOT_BYTES},nr_inodes=16384,{owner}")
+    binding.tmpfs(ROOT, f"mode=755,size={plan.part_of_memory(_ROOT_BYTES, 8)},nr_inodes=16384,{owner}")
     for lower in lowers:
         for entry in sorted(os.scandir(f"{STAGE}/{lower}"), key=lambda entry: entry.name):
             if not os.path.lexists(f"{ROOT}/{entry.name}"):

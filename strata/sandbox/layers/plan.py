@@ -22,7 +22,7 @@ HOME = "root"
 """Root's home, below the root of a session; beside it in `upper` lies what else was written."""
 
 _MIB = 1024 * 1024
-_TMP_BYTES = 256 * _MIB  # memory of the session's own, at most
+_TMP_BYTES = 256 * _MIB
 
 
 class Plan(NamedTuple):
@@ -39,6 +39,15 @@ class Plan(NamedTuple):
     network: str
     stock: str  # what sessions share: empty images, skeletons
     tmp_bytes: int
+    memory_bytes: int  # of all its processes and all its files in memory together; 0 for no bound
+
+    def part_of_memory(self, most: int, share: int) -> int:
+        """Size of a file system in memory: `most` bytes, but not more than one in `share` of what the session has.
+
+        Files there are charged to it, too, and nothing but removing them frees any: a session whose memory they fill
+        could not even start the program that removes them.
+        """
+        return min(most, self.memory_bytes // share) if self.memory_bytes else most
 
 
 class Root(NamedTuple):
@@ -78,4 +87,5 @@ def read(raw: dict[str, Any]) -> Plan:
         raw.get("network", "isolated"),
         raw.get("stock") or os.path.join(above, "stock"),
         raw.get("tmp_bytes") or min(raw["disk_bytes"], _TMP_BYTES),
+        raw.get("memory_bytes", 0),
     )
