@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
 
 from strata.api import mcp_inputs as inputs
+from strata.api import mcp_sizes
 from strata.errors import InvalidArgument, StrataError
 
 Ask: TypeAlias = Callable[..., Awaitable[Any]]
@@ -62,8 +63,9 @@ async def _run(ask: Ask, ids: dict[str, str], given: inputs.Run) -> CallToolResu
 
 def _ended(result: dict[str, Any], output: str, *more: str) -> CallToolResult:
     structured = {"output": "", "ended": "exit", "exit_code": None} | result
+    structured, texts = mcp_sizes.command(structured, (output or EMPTY, *more))
     wrong = structured["ended"] not in ("exit", "signal")
-    return said(output or EMPTY, *more, "\n".join(_notes(structured)), structured=structured, wrong=wrong)
+    return said(*texts, "\n".join(_notes(structured)), structured=structured, wrong=wrong)
 
 
 _SHELLS = {
@@ -131,16 +133,18 @@ async def _read_file(ask: Ask, ids: dict[str, str], given: inputs.ReadFile) -> C
         content = file.read(given.size)
     eof = bool(result.get("eof", True))
     text = _text(content, eof)
-    whole = content if text is None else text.encode()  # a character that is cut at the end is left for the next call
+    # A character that is cut at the end is left for the next call; so is what no client would take.
+    whole = mcp_sizes.raw(content) if text is None else (shown := mcp_sizes.text(text)).encode()
     structured = result | {
         "offset": given.offset,
         "size": len(whole),
+        "eof": eof and whole == content,
         "encoding": "base64" if text is None else "utf-8",
     }
-    rest = "" if eof and whole == content else f"[more follows: go on at offset {given.offset + len(whole)}]"
+    rest = "" if structured["eof"] else f"[more follows: go on at offset {given.offset + len(whole)}]"
     if text is None:
-        return said("[not text; base64 follows]", base64.b64encode(content).decode(), rest, structured=structured)
-    return said(text or "(empty file)", rest, structured=structured)
+        return said("[not text; base64 follows]", base64.b64encode(whole).decode(), rest, structured=structured)
+    return said(shown or "(empty file)", rest, structured=structured)
 
 
 def _text(content: bytes, last: bool) -> str | None:
@@ -156,9 +160,11 @@ def _text(content: bytes, last: bool) -> str | None:
 
 async def _list_files(ask: Ask, ids: dict[str, str], given: inputs.ListFiles) -> CallToolResult:
     result = await ask("sandbox.files", ids | inputs.params(given, "path"))
-    lines = [_line(entry) for entry in result["entries"]]
-    more = "[the directory has more entries than are shown]" if result.get("next") else ""
-    return said("\n".join(lines) or "(empty directory)", more, structured=result)
+    entries = mcp_sizes.entries(result["entries"])
+    lines = [_line(entry) for entry in entries]
+    cut = result.get("next") or len(entries) < len(result["entries"])
+    more = "[the directory has more entries than are shown]" if cut else ""
+    return said("\n".join(lines) or "(empty directory)", more, structured=result | {"entries": entries})
 
 
 def _line(entry: Mapping[str, Any]) -> str:
