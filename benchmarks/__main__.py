@@ -61,10 +61,13 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         where = stack.enter_context(place.given(given.runtime_dir) if given.runtime_dir else place.booted())
         machine = report.machine(where.mode)
-        for part in given.only or PARTS:
-            print(f"measuring {part} …", file=sys.stderr)
-            found.extend(PARTS[part](where))
-    print(report.table(found, machine))
+        try:
+            for part in given.only or PARTS:
+                print(f"measuring {part} …", file=sys.stderr)
+                for figure in PARTS[part](where):
+                    found.append(figure)
+        finally:  # what was measured before something went wrong was measured
+            print(report.table(found, machine))
     if given.json:
         given.json.write_text(place.pretty(report.document(found, machine)) + "\n", encoding="utf-8")
     short = [figure for figure in found if figure.verdict not in ("pass", "info")]
