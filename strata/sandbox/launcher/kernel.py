@@ -64,7 +64,6 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 _PR_SET_SECCOMP: Final = 22
-_PR_CAPBSET_READ: Final = 23
 _PR_CAPBSET_DROP: Final = 24
 _PR_SET_SECUREBITS: Final = 28
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -288,11 +287,10 @@ def drop_capabilities() -> None:
     # Lets a process of uid 0 gain nothing by an exec or a change of uid, which the empty bounding set says again.
     _check(_prctl(_PR_SET_SECUREBITS, _SECUREBITS_ALL_LOCKED, 0, 0, 0), "lock the secure bits")
     capability = 0
-    while _prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) >= 0:
-        _check(_prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0), f"drop capability {capability}")
+    while _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) >= 0:
         capability += 1
-    if (error := ctypes.get_errno()) != _EINVAL:  # EINVAL: there are no more of them
-        raise OSError(error, f"cannot read the capability bounding set: {os.strerror(error)}")
+    if (error := ctypes.get_errno()) != _EINVAL or not capability:  # EINVAL: there are no more of them
+        raise OSError(error, f"cannot drop capability {capability}: {os.strerror(error)}")
     _check(_prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "clear the ambient capabilities")
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     _check(_capset(header, bytes(24)), "drop all capabilities")

@@ -108,8 +108,8 @@ def _reap() -> None:
 
 def main() -> int:
     """`python -m strata.sandbox.launcher.main`, with the room's socket as standard input; its filter comes first."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # meant for the room, with which we end
+    for number in spawn.OF_THE_ROOM:
+        signal.signal(number, signal.SIG_IGN)
     room = socket.socket(fileno=os.dup(0))
     first = channel.receive(room)
     if first is None:

@@ -9,6 +9,7 @@ on its status descriptor: {"exit_code"|"signal", "cpu_ms", "max_rss"} or {"stage
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -25,6 +26,12 @@ _TIOCSPTLCK = 0x40045431  # linux asm-generic/ioctls.h: 0 unlocks the other side
 _TIOCGPTPEER = 0x5441  # opens it without a path
 _LAST = kernel.NEWUSER | kernel.NEWCGROUP
 _HIGH = 256  # above every number that a plan asks for
+
+OF_THE_ROOM = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that the launcher ignores: they are meant for the room, with which it ends."""
+
+# Found here once: asking for all of them takes longer than half a fork.
+_IGNORED = {*OF_THE_ROOM, *(each for each in signal.valid_signals() if signal.getsignal(each) == signal.SIG_IGN)}
 
 
 class Descriptors(NamedTuple):
@@ -145,7 +152,7 @@ def _become(plan: dict[str, Any], given: Descriptors, way: Way, failed: int, pro
         kernel.install_seccomp(program)
         stage = "exec"
         os.umask(0o022)
-        os.execvpe(plan["argv"][0], plan["argv"], plan["env"])  # noqa: S606  that is what a sandbox is for
+        _exec(plan["argv"], plan["env"])
     except OSError as error:
         record = {"stage": stage, "errno": error.errno, "message": str(error.strerror or error)}
         os.write(failed, json.dumps(record).encode())
@@ -168,7 +175,22 @@ def _limit(plan: dict[str, Any]) -> None:
 
 def _reset_signals() -> None:
     """Python ignores SIGPIPE and SIGXFSZ, the launcher more; what is ignored would stay so over an exec."""
-    for number in signal.valid_signals():
-        if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _exec(argv: list[str], env: dict[str, str]) -> NoReturn:
+    """As execvpe(3); os.execvpe() does much beside. Raises OSError: of the names that were tried the first that is
+    there, though it cannot be executed, or that there is none."""
+    if "/" in argv[0]:
+        os.execve(argv[0], argv, env)  # noqa: S606  that is what a sandbox is for
+    found: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for directory in env.get("PATH", os.defpath).split(":"):
+        try:
+            os.execve(f"{directory or '.'}/{argv[0]}", argv, env)  # noqa: S606
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            found = found if found.errno != errno.ENOENT else error
+    raise found
