@@ -6,9 +6,12 @@ Nothing is reduced silently: what cannot be had is refused, what was left out is
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import NamedTuple
+
+import msgspec
 
 from strata import values
 from strata.config import DRIVERS, NETWORKS, LimitSettings, SandboxSettings, TemplateSettings, limits_of
@@ -20,6 +23,10 @@ MOST_LABELS = 64
 LONGEST_LABEL = 256
 MOST_ENV_BYTES = 128 * 1024
 MICRO = 1_000_000
+BYTES_PER_INODE = 4096
+"""No disk has more inodes than it could have files of a block each."""
+
+LEAST_DISK = 8 * 2**20
 
 
 class Fixed(NamedTuple):
@@ -35,9 +42,9 @@ class Fixed(NamedTuple):
 def wanted(params: CreateParams, settings: SandboxSettings, fixed: Fixed) -> Record:
     """The record of the session to open. Raises InvalidArgument, NotFound or PermissionDenied, naming the parameter."""
     template = _template(params.template, settings)
-    limits = limits_of(_limits(settings.limits, template), _plain(params.limits or {}))
+    limits = _limits(params, limits_of(settings.limits, template.limits), fixed)
     ttl = seconds("ttl", params.ttl or template.ttl or settings.session_ttl)
-    lifetime = seconds("lifetime", params.lifetime or settings.lifetime)
+    lifetime = _lifetime(params, settings, fixed)
     now = time.time()
     return Record(
         owner=params.key.owner,
@@ -81,8 +88,45 @@ def _template(name: str | None, settings: SandboxSettings) -> TemplateSettings:
     return settings.templates[name]
 
 
-def _limits(settings: LimitSettings, template: TemplateSettings) -> LimitSettings:
-    return limits_of(settings, template.limits)
+def _limits(params: CreateParams, usual: LimitSettings, fixed: Fixed) -> LimitSettings:
+    """What was asked for; who is no operator may have less than usual, not more."""
+    asked = _plain(params.limits or {})
+    limits = _fitting(limits_of(usual, asked), "inodes_max" in asked)
+    for name in asked if not fixed.operator else ():
+        if _amount(limits, name) > _amount(usual, name):
+            most = getattr(usual, name)
+            raise PermissionDenied(
+                f"cannot have {name} {asked[name]}: {most} is the most here; name a template instead"
+            )
+    return limits
+
+
+def _fitting(limits: LimitSettings, chosen: bool) -> LimitSettings:
+    """A disk has room for so many inodes: fewer than usual on a small one. Raises InvalidArgument."""
+    size = values.size(limits.disk_max)
+    most = size // BYTES_PER_INODE
+    if size < LEAST_DISK:
+        raise InvalidArgument(f"limits.disk_max must be at least {LEAST_DISK // 2**20}M", param="limits")
+    if chosen and limits.inodes_max > most:
+        raise InvalidArgument(
+            f"limits.inodes_max must be at most {most} on a disk of {limits.disk_max}", param="limits"
+        )
+    return msgspec.structs.replace(limits, inodes_max=min(limits.inodes_max, most))
+
+
+def _amount(limits: LimitSettings, name: str) -> float:
+    given = getattr(limits, name)
+    if name == "cpu_quota":
+        return values.permyriad(given, limit=None) if given else math.inf
+    return given if isinstance(given, int) else values.size(given)
+
+
+def _lifetime(params: CreateParams, settings: SandboxSettings, fixed: Fixed) -> float:
+    usual = seconds("lifetime", settings.lifetime)
+    lifetime = seconds("lifetime", params.lifetime) if params.lifetime else usual
+    if not fixed.operator and usual and not 0 < lifetime <= usual:
+        raise PermissionDenied(f"cannot live for {params.lifetime}: {settings.lifetime} is the most here")
+    return lifetime
 
 
 def _plain(given: dict[str, object]) -> dict[str, str | int]:
