@@ -10,6 +10,7 @@ from strata.api import credentials
 from strata.api.limits import LIMITS, DoorLimits
 from strata.api.pool import RoomPool
 from strata.config import ApiSettings
+from strata.errors import Unauthenticated
 
 
 class Door(NamedTuple):
@@ -22,6 +23,7 @@ class Door(NamedTuple):
     def token(self, authorization: Iterable[str], subprotocols: Iterable[str] = ()) -> str:
         """The caller's token from the values of `authorization` (a header, gRPC metadata) or from a WebSocket's
         subprotocols. Raises Unauthenticated when there is none, unless insecure_no_auth lets everybody in."""
-        return credentials.offered(subprotocols) or credentials.bearer(
-            authorization, required=not self.settings.insecure_no_auth
-        )
+        given, offered = list(authorization), credentials.offered(subprotocols)
+        if given and offered:  # two answers to the question who calls (RFC 6750, 2)
+            raise Unauthenticated("cannot read the credentials: send a header or offer a subprotocol, not both")
+        return offered or credentials.bearer(given, required=not self.settings.insecure_no_auth)

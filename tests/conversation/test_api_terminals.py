@@ -135,6 +135,16 @@ def test_a_browser_says_its_token_in_a_subprotocol(door: Opened) -> None:
         assert "attached" in client.recv(DEADLINE)
 
 
+@pytest.mark.parametrize("header", ["good", "bad"])
+def test_who_says_two_tokens_is_refused(door: Opened, header: str) -> None:
+    """Somebody before the door may have looked at the one, and the room at the other."""
+    sent = {"Authorization": f"Bearer {header}"}
+    offered = [Subprotocol("strata"), Subprotocol("bearer.good")]
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"ws://{door.address}{OURS}", additional_headers=sent, subprotocols=offered, open_timeout=DEADLINE)
+    assert refused.value.response.status_code == 401
+
+
 def test_130_a_page_of_another_origin_is_refused(door: Opened) -> None:
     for path in (OURS, OLD):
         with pytest.raises(InvalidStatus) as refused:
