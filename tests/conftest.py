@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import unittest.mock
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import carried
 import leaks
 import machine
 import pytest
@@ -31,12 +33,27 @@ def manager() -> Iterator[Manager]:
 @pytest.fixture(scope="session")
 def modern_manager() -> Iterator[Manager]:
     """A private systemd of Debian 13 (257), for what Debian 12's (252) cannot do: RestartSteps and the like."""
+    _require_modern_tree()
+    with machine.private(_MODERN_TREE, carried.into(_MODERN_TREE)) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def pure_manager() -> Iterator[Manager]:
+    """As `modern_manager`, with cgroup2 alone, whatever the machine has beside it."""
+    _require_modern_tree()
+    with (
+        unittest.mock.patch("strata.embedded.plan._NO_LEGACY", 0),
+        machine.private(_MODERN_TREE, carried.into(_MODERN_TREE)) as found,
+    ):
+        yield found
+
+
+def _require_modern_tree() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, for a real systemd system manager")
     if not (_MODERN_TREE / "usr/lib/systemd/systemd").exists():
         pytest.skip("needs a Debian 13 tree: `scripts/modern-tree` makes one")
-    with machine.private(_MODERN_TREE) as found:
-        yield found
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +73,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     used = getattr(item, "funcargs", {})
     if report.failed and report.when != "teardown":  # by then the systemd may be gone, as it should be
-        for name in ("manager", "modern_manager"):
+        for name in ("manager", "modern_manager", "pure_manager"):
             if isinstance(used.get(name), Manager):
                 report.sections.append((f"journal of the {name}", used[name].journal_tail()))
     return report
