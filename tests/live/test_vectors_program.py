@@ -21,7 +21,9 @@ import pytest
 from node import CTL, Node, free_address, until
 from typist import typing
 
+from strata import config
 from strata.cli import serving
+from strata.paths import Paths
 
 PROGRAM = Path(sys.executable).with_name("strata")
 SETTINGS = {
@@ -114,6 +116,22 @@ def test_178_settings_of_the_environment_hold_and_bare_names_mean_nothing(place:
         other = strata_program("run", **place, STRATA_SANDBOX_MAX_SESSIONS="4")
         assert other.returncode == 1
         assert "cannot serve with STRATA_SANDBOX_MAX_SESSIONS=4" in other.stderr
+
+
+def test_178_what_is_not_said_is_as_the_specification_has_it(strata: Node, tmp_path: Path) -> None:
+    """Each STRATA_* default of 2.2; FIX: only loopback (130), an isolated network (159), the best driver."""
+    settings = config.load(Paths(tmp_path, tmp_path, tmp_path), {})
+    assert settings.api.address == SETTINGS["STRATA_SERVER_ADDR"]
+    sandbox = settings.sandbox
+    assert (sandbox.session_ttl, sandbox.max_sessions, sandbox.overlay_driver) == ("30m", 100, "auto")
+    assert (sandbox.base_rootfs, sandbox.session_root, sandbox.isolate_network) == ("", "", True)
+    made = strata.call("sandbox.create", {"owner": "clitest", "session": "default"})
+    try:
+        assert (made["ttl_seconds"], made["base"], made["network"]) == (1800, "", "isolated")
+        assert strata.call("sandbox.stats")["max_sessions"] == 100
+        assert (strata.manager.paths.state_dir / "sandbox/sessions/clitest/default").is_dir()
+    finally:
+        strata.call("sandbox.close", {"owner": "clitest", "session": "default"})
 
 
 def test_178_settings_that_differ_are_found_either_way() -> None:
