@@ -4,6 +4,7 @@
 A sealed service runs as a user of its own (DynamicUser=, systemd.exec(5)), which hides /home, /root and /run/user and
 gives it another /tmp. The code, the sockets or the configuration may lie there, or below a directory that only its
 owner may enter. Then the closed directory is covered with an empty one, and only what is needed is bound into it.
+That holds for a closed home too: what ProtectHome=tmpfs puts there is as closed as the home was, in systemd 257.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def access(paths: tuple[str, ...], mode_of: ModeOf = mode_of) -> Access:
     homes = False
     for path in paths:
         hidden_home, hidden_tmp = below(path, HOMES), below(path, TEMPORARY)
-        closed = None if hidden_home or hidden_tmp else closed_ancestor(path, mode_of)
+        closed = None if hidden_tmp else closed_ancestor(path, mode_of)
+        if hidden_home and closed not in HOMES:
+            closed = None  # what is below a home is not there at all
         homes = homes or hidden_home
         if closed:
             covers[closed] = None

@@ -18,7 +18,11 @@ def test_open_directories_need_nothing() -> None:
 
 
 def test_code_in_a_home_is_bound_into_an_empty_one() -> None:
-    assert access(("/root/venv",), modes({"/root": 0o700})) == Access(True, (), ("/root/venv",))
+    assert access(("/home/ann/venv",), modes({"/home/ann": 0o700})) == Access(True, (), ("/home/ann/venv",))
+
+
+def test_a_closed_home_is_covered_too_because_its_empty_stand_in_may_be_as_closed() -> None:
+    assert access(("/root/venv",), modes({"/root": 0o700})) == Access(True, ("/root",), ("/root/venv",))
 
 
 def test_code_in_tmp_is_bound_because_the_service_has_another_tmp() -> None:
