@@ -21,7 +21,7 @@ def bus_of(manager: Manager) -> Iterator[Bus]:
 
 def _opened(manager: Manager) -> Bus:
     """systemd refuses on its private socket whoever its PID namespace cannot see (SO_PEERCRED then has no pid), so a
-    bridge of systemd's own speaks from inside. It is our own child, not nsenter's as with `Embedded.bus_address`:
+    bridge of systemd's own speaks from inside. It is our own child, with nobody between as for `Embedded.bus_address`:
     an orphan is reaped late, and a systemd that ends waits ten seconds for what is still to be seen."""
     embedded = manager.embedded
     if embedded is None:

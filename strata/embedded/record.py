@@ -36,9 +36,13 @@ class Embedded(NamedTuple):
 
         systemd refuses whoever its PID namespace cannot see, because SO_PEERCRED has no pid for them (unix(7)). So a
         bridge of systemd's own speaks from inside, started by the D-Bus library (D-Bus specification, "unixexec").
+
+        The library ends what it started with SIGTERM. timeout(1), with no time limit, ends its own child with it and
+        waits for it; nsenter would leave an orphan, and where the machine's PID 1 collects none (a container without
+        an init) the private PID 1 could never end: it waits for all of its namespace (pid_namespaces(7)).
         """
         bridge = ("systemd-stdio-bridge", "--bus-path=unix:path=/run/systemd/private")
-        words = (f"--target={self.pid}", "--all", "--root", "--", *bridge)
+        words = (f"--target={self.pid}", "--all", "--root", "--no-fork", "--", "timeout", "--foreground", "0", *bridge)
         arguments = ",".join(f"argv{number}={_escaped(word)}" for number, word in enumerate(words, 1))
         return f"unixexec:path={shutil.which('nsenter') or '/usr/bin/nsenter'},{arguments}"
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to boot a
 
 # What a second system must never write to on the machine it lives on.
 _MACHINES_OWN = ("/etc", "/var/log", "/var/lib/systemd", "/dev")
+_MANAGER = (b"org.freedesktop.systemd1", b"/org/freedesktop/systemd1", b"org.freedesktop.systemd1.Manager")
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _SYSCTLS = ("fs/file-max", "fs/nr_open", "net/unix/max_dgram_qlen", "kernel/hostname", "kernel/core_pattern")
 
 
@@ -255,8 +258,7 @@ def test_the_runtime_directory_is_at_the_same_place(shared: Manager) -> None:
 def test_its_own_bus_answers_from_outside(shared: Manager) -> None:
     """A process of the machine talks to it over D-Bus by this address, without a bus daemon."""
     with DBusAddress(shared.bus_address.encode(), peer_to_peer=True) as bus:
-        manager = (b"org.freedesktop.systemd1", b"/org/freedesktop/systemd1", b"org.freedesktop.systemd1.Manager")
-        assert bus.get_property(*manager, b"Version", b"s").startswith(str(shared.version).encode())
+        assert bus.get_property(*_MANAGER, b"Version", b"s").startswith(str(shared.version).encode())
 
 
 def test_a_later_mount_of_the_machine_shows_up_inside(tmp_path: Path) -> None:
@@ -317,7 +319,27 @@ def _processes_in(namespace: str) -> set[int]:
 
 def _is_bridge(pid: str) -> bool:
     """Whether it is a test's own connection to the bus (Embedded.bus_address), which stays in the test's cgroup."""
-    return Path(f"/proc/{pid}/comm").read_text().startswith(("systemd-stdio-b", "nsenter"))
+    return Path(f"/proc/{pid}/comm").read_text().startswith(("systemd-stdio-b", "timeout", "nsenter"))
+
+
+def test_a_closed_connection_leaves_no_orphan_in_the_private_namespace(shared: Manager) -> None:
+    """Its PID 1 ends only when each is collected, and not every machine's PID 1 collects what it is left with."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0  # orphans of ours come to us
+    try:
+        before = _children()
+        with DBusAddress(shared.bus_address.encode(), peer_to_peer=True) as bus:
+            bus.get_property(*_MANAGER, b"Version", b"s")
+            assert _children() != before
+        assert _children() == before
+    finally:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def _children() -> dict[int, str]:
+    """The children of this process, the dead ones too, by pid."""
+    pids = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return {int(pid): Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids}
 
 
 # --- how it lives and ends
