@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import machine
+import nobody
 import pytest
 import user_manager
 from machine import Manager
 from node import CTL
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(120)
 
 # Types the two words that follow, as an operator does, on the systemd that is PID 1 here; what it prints is JSON lines.
@@ -32,26 +32,18 @@ token=$("$1" token issue --service fs --action list --path-prefix /usr --quiet)
 systemctl list-units --all --no-legend --plain 'strata-*.service' 'strata-*.socket' | grep -v embedded || true
 """
 
-# Whoever runs Strata in user mode can read the code that it runs: where this checkout is hidden, by root's home say, it
-# is shown in a mount namespace of the test's own.
+# Whoever runs Strata in user mode can read the code that it runs.
 USER = (
     """
 set -eu -o pipefail
 umask 022
-ctl=$1 top=$2 checkout=$3 closed=$4
+ctl=$1 top=$2
 mkdir -p "$top"
 chown 65534 "$top"
 chmod 700 "$top"
-if [ -n "$closed" ]; then
-    mkdir "$top/checkout"
-    mount --bind "$checkout" "$top/checkout"
-    mount -t tmpfs -o mode=0755 tmpfs "$closed"
-    for part in .venv strata; do
-        mkdir -p "$checkout/$part"
-        mount --bind "$top/checkout/$part" "$checkout/$part"
-    done
-fi
-unset STRATA_RUNTIME_DIR STRATA_STATE_DIR STRATA_CONFIG_DIR
+"""
+    + nobody.SHOW
+    + """unset STRATA_RUNTIME_DIR STRATA_STATE_DIR STRATA_CONFIG_DIR
 """
     + user_manager.START
     + """ctl() { as "$ctl" "$@"; }
@@ -94,11 +86,6 @@ def typed(manager: Manager, script: str, *arguments: str) -> list[str]:
     return answer.stdout.splitlines()
 
 
-def closed(path: Path) -> str:
-    """The outermost directory above `path` that others may not enter; "" where there is none."""
-    return next((str(above) for above in reversed(path.parents) if above.stat().st_mode & 0o005 != 0o005), "")
-
-
 def test_system_mode_below_pid_1(unused: Manager) -> None:
     """Root and PID 1 is systemd: `up` picks system mode, all is Healthy, `down` leaves no unit."""
     lines = typed(unused, SYSTEM)
@@ -111,7 +98,7 @@ def test_system_mode_below_pid_1(unused: Manager) -> None:
 def test_user_mode_below_a_users_own_manager(unused: Manager) -> None:
     """Not root and a user manager runs: `up` picks user mode; issuing, opening and reading work; `down` ends it all."""
     top = Path("/run") / f"user-{uuid.uuid4().hex[:8]}"
-    lines = typed(unused, USER, str(top), str(CHECKOUT), closed(CTL))
+    lines = typed(unused, USER, str(top))
     status = json.loads("\n".join(lines))
 
     assert status["mode"] == "user"

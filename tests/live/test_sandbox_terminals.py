@@ -147,7 +147,6 @@ def test_scroll_back_is_bounded_and_begins_between_characters(inside: Inside) ->
         assert SCROLL_BACK * 0.8 < len(again.seen) <= SCROLL_BACK
         assert again.attached["lost"] == again.attached["offset"]
         again.seen.decode()
-        assert again.seen[:40].startswith((b"\x1b[1;32m", "ä".encode(), "漢".encode())) or again.seen[:1].isascii()
         assert not again.text.startswith(("1;32m", "0;title", "[", "2m", "m"))
 
 
