@@ -32,10 +32,10 @@ def processes() -> Iterator[Process]:
             lines, name = (entry / "cgroup").read_text().splitlines(), (entry / "comm").read_text().strip()
         except OSError:  # it has just ended
             continue
-        words = {word for line in lines for word in line.split("/")}
-        unit = next(
-            (word for word in words if word.startswith("strata-") and word.endswith((".service", ".scope"))), ""
-        )
+        words = {word for line in lines for word in line.split("/") if word.startswith("strata-")}
+        # A v1 hierarchy that nobody counts by has a session's processes where they were born: with the room.
+        scopes, services = ([word for word in words if word.endswith(end)] for end in (".scope", ".service"))
+        unit = (*scopes, *services, "")[0]
         if unit:
             yield Process(int(entry.name), unit, name)
 

@@ -25,6 +25,14 @@ _UNIT_PREFIX = b"/org/freedesktop/systemd1/unit"
 _KINDS = {"service": "Service", "socket": "Socket", "slice": "Slice", "scope": "Scope"}
 
 
+_FLEETING = ("Scope", "Slice")
+"""Units that are often gone when somebody asks for them."""
+
+
+def _kind(name: str) -> str:
+    return _KINDS.get(name.rpartition(".")[2], "")
+
+
 class TransientUnit(NamedTuple):
     """A unit to create: its full name and its properties."""
 
@@ -78,6 +86,8 @@ class Bus:
 
     def stop(self, name: str) -> str:
         """Stop a unit; the job's path. Raises NotFound when it is not loaded."""
+        if _kind(name) in _FLEETING:
+            self._loaded(name)
         return self._job("StopUnit", name)
 
     def restart(self, name: str) -> str:
@@ -100,10 +110,10 @@ class Bus:
         try:
             # Not by its path at once: to ask for a property of an unknown unit makes systemd load and forget it, and
             # tell everyone so.
-            path = self._manager("GetUnit", apply_signature(b"s", [name.encode()]), name)
+            kind, text = _kind(name), apply_signature(b"s", [name.encode()])
+            path = self._loaded(name) if kind in _FLEETING else self._manager("GetUnit", text, name)
         except NotFound:
             return UnitStatus(name)
-        kind = _KINDS.get(name.rpartition(".")[2], "")
         values: dict[str, Any] = {}
         for field, interfaces, prop, signature in BRIEF if kind == "Scope" else PROPERTIES:
             interface = next((one for one in interfaces if one in ("Unit", kind)), "")
@@ -148,6 +158,17 @@ class Bus:
             return self._bus.process()
         except DBusBaseError as error:
             raise Unavailable(f"cannot hear systemd at {self.address}: {_reason(error)}") from error
+
+    def _loaded(self, name: str) -> bytes:
+        """The path of a unit. Raises NotFound.
+
+        Asking for it by name would do the same, but pystemd 0.15.3 loses a kilobyte with every call that is refused.
+        """
+        # Of a pattern, `*?[` alone are special (FNM_NOESCAPE, systemd's core/dbus-manager.c), and no name has those.
+        rows = self._manager("ListUnitsByPatterns", apply_signature(b"asas", [[], [name.encode()]]), name)
+        for row in rows or []:
+            return bytes(row[6])
+        raise NotFound(f"cannot find {name}: systemd has no such unit")
 
     def _job(self, method: str, name: str) -> str:
         return _text(self._manager(method, apply_signature(b"ss", [name.encode(), b"replace"]), name))
