@@ -384,6 +384,16 @@ def test_without_loop_devices_the_disk_is_memory_and_the_session_says_so(
         assert found.out("stat -c %u /root/hog; rm /etc/hosts; ls /etc/hosts 2>/dev/null || echo gone") == "0\ngone"
 
 
+def test_a_disk_in_memory_leaves_half_of_it_for_processes_and_the_session_says_so(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CONTROL", str(directory.parent / "loop-control"))
+    with box.opened(directory, memory_bytes=32 << 20) as found:
+        assert "holds 16 MiB, half of its memory_max" in found.said["warnings"][1]
+        assert "No space left on device" in found.run("head -c 20M /dev/zero > /root/hog")[1]
+        assert found.out("stat -c %s /root/hog") == str(16 << 20)
+
+
 # --- user mode
 
 

@@ -9,7 +9,7 @@ import os
 import stat
 
 from strata.sandbox.layers import binding, image
-from strata.sandbox.layers.plan import DISK, STAGE, Plan
+from strata.sandbox.layers.plan import DISK, MIB, STAGE, Plan
 
 # What the lack of loop devices, of the right to use them, or of mke2fs looks like. A full disk does not.
 _MISSING = (errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPERM, errno.EINVAL)
@@ -23,12 +23,19 @@ def mount(plan: Plan, userns: int | None, warnings: list[str]) -> str:
     os.mkdir(DISK, 0o700)
     kind = "image" if plan.mapped and _mount_image(plan, warnings) else "tmpfs"
     if kind == "tmpfs":
-        binding.tmpfs(DISK, f"mode=700,size={plan.disk_bytes},nr_inodes={plan.inodes}")
+        _mount_memory(plan, warnings)
     for name in ("upper", "work"):
         _directory(f"{DISK}/{name}")
     os.mkdir(f"{STAGE}/upper")
     binding.bind(DISK, f"{STAGE}/upper", userns, binding.SAFE)
     return kind
+
+
+def _mount_memory(plan: Plan, warnings: list[str]) -> None:
+    size = plan.part_of_memory(plan.disk_bytes, 2)
+    if size < plan.disk_bytes:
+        warnings.append(f"its disk holds {size // MIB} MiB, half of its memory_max, because it is in memory")
+    binding.tmpfs(DISK, f"mode=700,size={size},nr_inodes={plan.inodes}")
 
 
 def _mount_image(plan: Plan, warnings: list[str]) -> bool:

@@ -21,8 +21,8 @@ MARK = f"{STAGE}/session"
 HOME = "root"
 """Root's home, below the root of a session; beside it in `upper` lies what else was written."""
 
-_MIB = 1024 * 1024
-_TMP_BYTES = 256 * _MIB
+MIB = 1024 * 1024
+_TMP_BYTES = 256 * MIB
 
 
 class Plan(NamedTuple):
