@@ -101,7 +101,8 @@ class Group(NamedTuple):
 
     def freeze(self) -> None:
         """Stop everything in it; see `frozen`."""
-        _write(self.tree / "cgroup.freeze", "1")
+        with contextlib.suppress(FileNotFoundError):  # its last process has ended
+            _write(self.tree / "cgroup.freeze", "1")
 
     def thaw(self) -> None:
         """Let it go on."""
@@ -224,8 +225,8 @@ class Emptiness:
         return await self._until(group, lambda: not group.populated, timeout)
 
     async def wait_frozen(self, group: Group, timeout: float) -> bool:
-        """Until everything in it has stopped, after `freeze`; False after `timeout` seconds."""
-        return await self._until(group, lambda: group.frozen, timeout)
+        """Until everything in it has stopped, after `freeze`, or it is gone; False after `timeout` seconds."""
+        return await self._until(group, lambda: group.frozen or not group.tree.exists(), timeout)
 
     async def _until(self, group: Group, holds: Callable[[], bool], timeout: float) -> bool:
         changed, patience = asyncio.Event(), _LOOK_AGAIN_SECONDS

@@ -164,7 +164,7 @@ async def watch(room: Room, call: Call, params: WatchParams) -> AsyncIterator[di
     theirs, ours = os.pipe2(os.O_CLOEXEC)  # should this process die, the worker sees its end of it
     try:
         events = session.stream("watch", params.place | {"recursive": params.recursive}, [theirs])
-        async with contextlib.aclosing(events):  # type: ignore[type-var]
+        async with contextlib.aclosing(events):
             async for event in events:
                 yield event
     finally:

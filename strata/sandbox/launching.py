@@ -17,7 +17,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from strata.errors import BY_CODE, Internal, InvalidArgument, StrataError, Unavailable
@@ -213,7 +213,9 @@ async def work(launcher: Launcher, plan: Mapping[str, Any], fds: Sequence[int]) 
     return result
 
 
-async def stream(launcher: Launcher, plan: Mapping[str, Any], fds: Sequence[int]) -> AsyncIterator[dict[str, Any]]:
+async def stream(
+    launcher: Launcher, plan: Mapping[str, Any], fds: Sequence[int]
+) -> AsyncGenerator[dict[str, Any], None]:
     """As `work`, for a function that yields: each of its items."""
     async with contextlib.aclosing(_answers(launcher, plan, fds)) as answers:
         async for message in answers:

@@ -9,13 +9,13 @@ import itertools
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from strata import values
-from strata.errors import Conflict, NotFound, ResourceExhausted
+from strata.errors import Conflict, Internal, NotFound, ResourceExhausted
 from strata.sandbox import launching
 from strata.sandbox.cgroup import Group
 from strata.sandbox.children import Child, watch
@@ -137,12 +137,14 @@ class Session:
 
     async def stream(
         self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """As `work`, for a function that yields."""
         with self._at_work(name):
             plan = self._work(name, arguments)
-            async for item in launching.stream(self._launcher, plan, [self.handles.init, *fds]):
-                yield item
+            items = launching.stream(self._launcher, plan, [self.handles.init, *fds])
+            async with contextlib.aclosing(items):  # a caller who takes no more ends the worker now
+                async for item in items:
+                    yield item
 
     async def work_on_layers(self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         """Run a function outside, in a mount namespace of its own; it is given what the root was built from."""
@@ -152,12 +154,14 @@ class Session:
 
     async def stream_on_layers(
         self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """As `work_on_layers`, for a function that yields."""
         with self._at_work(name):
             plan = self._work(name, {"root": root_plan(self.record, self.directory), **arguments}, inside=False)
-            async for item in launching.stream(self._launcher, plan, fds):
-                yield item
+            items = launching.stream(self._launcher, plan, fds)
+            async with contextlib.aclosing(items):
+                async for item in items:
+                    yield item
 
     # --- activity
 
@@ -176,15 +180,27 @@ class Session:
     @contextlib.contextmanager
     def _at_work(self, what: str) -> Iterator[None]:
         """While inside, one more worker of the session's. Raises ResourceExhausted when there are too many: nothing
-        else counts them, since a process that joins a cgroup passes its TasksMax=."""
+        else counts them, since a process that joins a cgroup passes its TasksMax=. Raises NotFound when the session is
+        being closed, or is meanwhile."""
+        if self.closing:
+            raise NotFound("session not found")
         if self._workers >= MOST_WORKERS:
             raise ResourceExhausted(f"{MOST_WORKERS} callers work on files of {self.key.label}; wait, or end a watch")
         self._workers += 1
         try:
             with self.active(what):
                 yield
+        except Internal as error:
+            if not self.closing:
+                raise
+            raise NotFound("the session was closed meanwhile") from error  # and the worker killed with it
         finally:
             self._workers -= 1
+
+    @property
+    def closing(self) -> bool:
+        """Whether it is about to be gone."""
+        return self.state is State.CLOSING
 
     def touch(self) -> None:
         """Its idle time begins anew."""
@@ -208,7 +224,7 @@ class Session:
 
     def check_running(self) -> None:
         """Raises Conflict when it is frozen, NotFound when it is about to be gone."""
-        if self.state is State.CLOSING:
+        if self.closing:
             raise NotFound("session not found")
         if self.state is State.FROZEN:
             raise Conflict(f"{self.key.label} is frozen; thaw it first")

@@ -56,9 +56,14 @@ def _pressure(group: Group) -> dict[str, float] | None:
 
 def _disk(init: int) -> dict[str, int | None]:
     try:
-        found = os.statvfs(f"/proc/{_pid(init)}/root/root")
+        # Whoever is root inside may have put a link there, and it would lead through our tree.
+        home = os.open(f"/proc/{_pid(init)}/root/root", os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return {"disk": None, "disk_max": None, "inodes": None}
+    try:
+        found = os.fstatvfs(home)
+    finally:
+        os.close(home)
     return {
         "disk": (found.f_blocks - found.f_bfree) * found.f_frsize,
         "disk_max": found.f_blocks * found.f_frsize,
