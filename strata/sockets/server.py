@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import inspect
 import logging
 import socket
 import sys
@@ -33,6 +34,12 @@ Denied = Callable[[Call, StrataError], None]
 """Told of every refusal (codes 2 and 3), for the audit."""
 
 _FLUSH_SECONDS = 0.2  # at the end, for peers to read the last answers
+
+
+def _kept(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+    """What keeps the socket's file when a server closes: it is systemd's, and Python 3.13 removes it if not told."""
+    known = inspect.signature(loop.create_unix_server).parameters
+    return {"cleanup_socket": False} if "cleanup_socket" in known else {}
 
 
 class Server:
@@ -71,7 +78,8 @@ class Server:
         if self.takes_descriptors:
             self._listeners.append(Acceptor(loop, sock, lambda: Connection(self)))
         else:
-            self._listeners.append(await loop.create_unix_server(lambda: Connection(self), sock=sock))
+            connected, kept = lambda: Connection(self), _kept(loop)
+            self._listeners.append(await loop.create_unix_server(connected, sock=sock, **kept))
 
     async def close(self, grace: float = 1.0) -> None:
         """Take no more calls, let running ones end for `grace` seconds, then cancel them and drop every connection."""
