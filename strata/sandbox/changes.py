@@ -38,8 +38,8 @@ class Changes:
         return await asyncio.shield(task)
 
     def start(self, change: Coroutine[Any, Any, object]) -> None:
-        """For what nobody waits for: what goes wrong with it is for the log."""
-        self._unasked.add(task := asyncio.create_task(_told(change)))
+        """For what nobody waits for; see `told`."""
+        self._unasked.add(task := asyncio.create_task(told(change)))
         task.add_done_callback(self._unasked.discard)
 
     async def end(self) -> None:
@@ -49,7 +49,8 @@ class Changes:
             await asyncio.wait(pending)
 
 
-async def _told(change: Coroutine[Any, Any, object]) -> None:
+async def told(change: Coroutine[Any, Any, object]) -> None:
+    """Await it for nobody: what goes wrong is for the log."""
     try:
         await change
     except StrataError as error:

@@ -12,7 +12,6 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator
 
-from strata.errors import StrataError
 from strata.sandbox.closing import Remains
 from strata.sandbox.ids import Key
 
@@ -40,13 +39,13 @@ class Leftovers:
         """What remains of that session, if anything does."""
         return self._remains.get(key)
 
-    def keep(self, remains: Remains, error: StrataError) -> None:
-        """It could not be removed."""
+    def keep(self, remains: Remains) -> None:
+        """It could not be removed; why is the caller's to tell."""
         key = remains.key
         self._cancel(key)
         self._remains[key] = remains
         delay = next(self._delays.setdefault(key, _delays()))
-        log.error("%s; it is tried again in %g s", error.message, delay)
+        log.warning("what is left of %s is tried again in %g s", key.label, delay)
         self._timers[key] = asyncio.get_running_loop().call_later(delay, self._again, key)
 
     def forget(self, key: Key) -> None:

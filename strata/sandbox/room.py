@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from strata.policy.ratelimit import Buckets
 from strata.sandbox import closing
 from strata.sandbox import record as records
 from strata.sandbox.cgroup import Emptiness
-from strata.sandbox.changes import Changes
+from strata.sandbox.changes import Changes, told
 from strata.sandbox.closing import Remains
 from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.ids import SLICE, Key
@@ -182,8 +181,7 @@ class Room:
                 records.save(directory, record)  # before anything runs as its users, it is known who they are
                 session = await attempt.run()
         except BaseException:
-            with contextlib.suppress(StrataError):  # what could not be removed is kept, and told in the log
-                await self._remove(Remains(record.key, directory, record, attempt.scope))
+            await told(self._remove(Remains(record.key, directory, record, attempt.scope)))
             raise
         self.add(session)
         return session
@@ -210,8 +208,8 @@ class Room:
         """Make it be gone, with all that was set aside for it. Raises Unavailable or Internal; then it is kept."""
         try:
             await closing.remove(self.tools.manager, self.emptiness, remains)
-        except StrataError as error:
-            self.leftovers.keep(remains, error)
+        except StrataError:
+            self.leftovers.keep(remains)
             raise
         self.leftovers.forget(remains.key)
         await self.slices.leave(remains.key.owner)
@@ -245,8 +243,7 @@ class Room:
         self.slices.claim(remains.key.owner)
         if remains.record:
             self.ranges.claim(remains.record.uid_base)
-        with contextlib.suppress(StrataError):
-            await self._changes.run(remains.key, self._remove(remains))
+        await told(self._changes.run(remains.key, self._remove(remains)))
 
     def expire(self, session: Session, why: str) -> None:
         """Close it, though nobody asked for it."""
@@ -264,6 +261,8 @@ class Room:
         await self._changes.end()
         for session in tuple(self.sessions.values()):
             self._changes.start(self.close(session, why))
+        for key in tuple(self.leftovers):
+            self._changes.start(self._changes.run(key, self._remove_again(key)))
         await self._changes.end()
         self._changes.start(closing.stop(self.tools.manager, SLICE))
         await self._changes.end()
