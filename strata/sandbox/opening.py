@@ -189,3 +189,14 @@ async def readable(fd: int) -> None:
         await arrived.wait()
     finally:
         loop.remove_reader(fd)
+
+
+def make_directory(directory: Path) -> None:
+    """Where a session is to lie on disk. Raises Unavailable or OSError."""
+    for _ in range(10):  # the owner's directory is removed with the owner's last session, which may be now
+        try:
+            directory.mkdir(0o711, parents=True)
+            return
+        except FileNotFoundError:
+            continue
+    raise Unavailable(f"cannot make {directory}: it is being removed; try again")

@@ -22,7 +22,7 @@ from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.ids import SLICE, Key
 from strata.sandbox.leftovers import Leftovers
 from strata.sandbox.life import Life
-from strata.sandbox.opening import Opening, Tools
+from strata.sandbox.opening import Opening, Tools, make_directory
 from strata.sandbox.params_session import Addressed, CreateParams
 from strata.sandbox.permission import allow
 from strata.sandbox.ranges import Ranges
@@ -89,10 +89,18 @@ class Room:
         while not await self._absent(key):
             if key in self.sessions:
                 return self.sessions[key], False
-            await self._changes.run(key, self._remove_again(key))
+            await self._make_way(key)
         if self._changes.ending:
             raise Unavailable("cannot open a session: Strata stops; try again later")
         return await self._changes.run(key, self._open(call, params)), True
+
+    async def _make_way(self, key: Key) -> None:
+        """Remove what is left of an earlier session. Raises Unavailable."""
+        try:
+            await self._changes.run(key, self._remove_again(key))
+        except StrataError as error:
+            said = f"cannot open {key.label}: the one before is not gone yet ({error.message}); try again later"
+            raise Unavailable(said) from error
 
     async def end(self, call: Call, params: Addressed) -> None:
         """Close the session that is meant, or that is about to be opened. Raises NotFound, Unavailable, Internal."""
@@ -177,7 +185,7 @@ class Room:
         attempt = Opening(self.tools, record, directory)
         try:
             with durable.told(f"open {record.key.label}"):
-                _make(directory)
+                make_directory(directory)
                 records.save(directory, record)  # before anything runs as its users, it is known who they are
                 session = await attempt.run()
         except BaseException:
@@ -283,13 +291,3 @@ class Room:
         self.leftovers.close()
         self.emptiness.close()
         self.store.close()
-
-
-def _make(directory: Path) -> None:
-    for _ in range(10):  # the owner's directory is removed with the owner's last session, which may be now
-        try:
-            directory.mkdir(0o711, parents=True)
-            return
-        except FileNotFoundError:
-            continue
-    raise Unavailable(f"cannot make {directory}: it is being removed; try again")

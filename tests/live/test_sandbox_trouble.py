@@ -117,6 +117,21 @@ def test_a_room_that_is_told_to_end_but_not_to_stop_keeps_its_sessions(owner: Ow
     assert owner.names() == {"kept"}
 
 
+def test_what_cannot_be_opened_leaves_no_descriptor_no_unit_and_no_file(owner: Owner) -> None:
+    base = owner.strata.manager.paths.state_dir / "empty"
+    base.mkdir()
+    before = None
+    for number in range(12):
+        params = {"owner": OWNER, "session": f"s{number}", "base": str(base)}
+        assert owner.strata.refusal("sandbox.create", params)[0] == 5
+        if number == 3:  # by then all that is opened once and kept is there
+            before = owner.strata.descriptors("sandbox")
+    base.rmdir()
+    until(lambda: len(owner.strata.descriptors("sandbox")) <= len(before or ()), "no descriptor is left")
+    assert owner.units() == set()
+    assert not owner.files.exists()
+
+
 def test_a_session_is_closed_by_who_has_not_waited_for_its_opening(owner: Owner) -> None:
     for _ in range(5):
         with owner.strata.connect("sandbox") as hangs_up:
