@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterable
 
-from strata.sandbox.launcher import kernel
+from strata.sandbox.launcher import forking, kernel
 
 EVERYTHING = (
     kernel.NEWUSER | kernel.NEWNS | kernel.NEWPID | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
@@ -28,7 +28,7 @@ def namespaces(network: str) -> int:
 def fork_into(tree: int) -> tuple[int, bool]:
     """As fork(2); and whether the child was born in the cgroup2 directory `tree`, or has to join it still."""
     with contextlib.suppress(OSError):  # the kernel or a filter knows no such fork, or the group is gone: joining tells
-        return kernel.fork_into(tree), True
+        return forking.fork_into(tree), True
     return os.fork(), False
 
 

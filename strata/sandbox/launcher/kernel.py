@@ -44,14 +44,8 @@ ATTR_NOEXEC: Final = 0x8
 ATTR_NOATIME: Final = 0x10
 _ATTR_IDMAP: Final = 0x00100000
 
-_CLONE_VM: Final = 0x00000100
-_CLONE_INTO_CGROUP: Final = 0x2_0000_0000
-_CLONE_ARGS: Final = struct.Struct("=11Q")  # struct clone_args up to `cgroup`
-_SIGKILL: Final = 9
-_SIGCHLD: Final = 17
-_STACK_BYTES: Final = 65_536
 
-_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR, _CLONE3 = 428, 429, 442, 435
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 _OPEN_TREE_CLONE: Final = 1
 _MOVE_MOUNT_F_EMPTY_PATH: Final = 4
 _AT_FDCWD: Final = -100
@@ -60,13 +54,11 @@ _AT_RECURSIVE: Final = 0x8000
 _MOUNT_ATTR: Final = struct.Struct("=QQQQ")
 
 # prctl(2), linux/prctl.h
-_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 _PR_SET_SECCOMP: Final = 22
 _PR_CAPBSET_DROP: Final = 24
 _PR_SET_SECUREBITS: Final = 28
-_PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
@@ -91,10 +83,6 @@ _umount2 = _libc.umount2
 _umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _prctl = _libc.prctl
 _prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
-# Another handle that keeps the interpreter's lock, as a fork must.
-_held_syscall = ctypes.PyDLL(None, use_errno=True).syscall
-_held_syscall.restype = ctypes.c_long
-_python = ctypes.pythonapi
 _capset = _libc.capset
 _capset.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
 
@@ -110,61 +98,6 @@ def unshare(flags: int) -> None:
 def setns(fd: int, flags: int) -> None:
     """Enter the namespaces in `flags` of the process a pidfd names, or the one that a namespace fd is (setns(2))."""
     _check(_libc.setns(fd, flags), "enter namespaces")
-
-
-def fork_into(cgroup: int) -> int:
-    """fork(2), the child being born in a cgroup2 directory that a descriptor names (clone3(2), Linux 5.7).
-
-    A process that moves to a cgroup waits for every processor to have come by, 10 ms on an idle machine, because the
-    kernel locks out all forks meanwhile; being born there takes no time (cgroup_procs_write_start, kernel/cgroup).
-    Raises OSError, EPERM where the caller may not put processes there. For a process with one thread.
-    """
-    arguments = _CLONE_ARGS.pack(_CLONE_INTO_CGROUP, 0, 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, cgroup)
-    _python.PyOS_BeforeFork()
-    pid: int = _held_syscall(_CLONE3, arguments, ctypes.c_size_t(_CLONE_ARGS.size))
-    if pid == 0:
-        _python.PyOS_AfterFork_Child()
-        return 0
-    error = ctypes.get_errno()
-    _python.PyOS_AfterFork_Parent()
-    if pid < 0:
-        raise OSError(error, f"cannot fork into a cgroup: {os.strerror(error)}")
-    return pid
-
-
-def pause_in_userns(owner: int) -> int:
-    """Pid of a new child that does nothing, in a new user namespace that belongs to a user (and group) of ours.
-
-    It shares our memory, so nothing has to be copied for it, and runs nothing of it but pause(2) on a stack of its
-    own. Kill it and wait for it. Needs root's capabilities.
-    """
-    stack = ctypes.create_string_buffer(_STACK_BYTES)
-    top = (ctypes.addressof(stack) + _STACK_BYTES) & ~0xF
-    _check(_prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0), "set the secure bits")
-    os.setresgid(-1, owner, -1)
-    os.setresuid(-1, owner, -1)
-    try:
-        flags = _CLONE_VM | NEWUSER | _SIGCHLD
-        pid: int = _libc.clone(_libc.pause, ctypes.c_void_p(top), flags, None)
-        error = ctypes.get_errno()
-    finally:
-        os.setresuid(-1, 0, -1)
-        os.setresgid(-1, 0, -1)
-        _check(_prctl(_PR_SET_SECUREBITS, 0, 0, 0, 0), "set the secure bits")
-    if pid < 0:
-        raise OSError(error, f"cannot make a user namespace: {os.strerror(error)} (see user.max_user_namespaces)")
-    _stacks[pid] = stack
-    return pid
-
-
-_stacks: dict[int, object] = {}  # of those that pause
-
-
-def end_pause(pid: int) -> None:
-    """Kill a child of `pause_in_userns` and wait for its end; the namespace lives on by its descriptors."""
-    os.kill(pid, _SIGKILL)
-    os.waitpid(pid, 0)
-    del _stacks[pid]
 
 
 def pidfd_open(pid: int) -> int:
@@ -243,40 +176,27 @@ def set_dumpable(yes: bool) -> None:
     _check(_prctl(_PR_SET_DUMPABLE, int(yes), 0, 0, 0), "set dumpable")
 
 
-def set_death_signal(signal: int) -> None:
-    """The signal this process gets when the thread that made it ends; 0 for none (PR_SET_PDEATHSIG)."""
-    _check(_prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "set the parent's death signal")
-
-
-def set_child_subreaper(yes: bool) -> None:
-    """Whether orphans among the descendants become children of this process (PR_SET_CHILD_SUBREAPER)."""
-    _check(_prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0), "become a subreaper")
-
-
 def set_no_new_privileges() -> None:
     """No exec from here on gives privileges: set-user-ID bits and file capabilities are void (PR_SET_NO_NEW_PRIVS)."""
     _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs")
 
 
-def act_as(uid: int, gid: int, keep_capabilities: bool = True) -> None:
+def act_as(uid: int, gid: int, keep: bool = True) -> None:
     """Own what is made from here on, and mount, as another user, with root's capabilities still (setfsuid(2)).
 
     `act_as(0, 0, False)` is the way back. Raises OSError for ids that this user namespace does not know.
     """
-    # Without the bit a change of ids takes away the capabilities that are about files (capabilities(7)).
-    bits = _SECBIT_NO_SETUID_FIXUP if keep_capabilities else 0
-    _check(_prctl(_PR_SET_SECUREBITS, bits, 0, 0, 0), "set the secure bits")
+    keep_capabilities(keep)
     for change, number in ((_libc.setfsgid, gid), (_libc.setfsuid, uid)):
         change(ctypes.c_uint(number))
         if change(ctypes.c_uint(0xFFFF_FFFF)) & 0xFFFF_FFFF != number:  # the call itself never fails
             raise OSError(_EINVAL, f"cannot act as {number}: this user namespace does not know it")
 
 
-def become_owner(uid: int) -> None:
-    """Be another user, with root's capabilities still: what is made from here on is that user's (capabilities(7))."""
-    _check(_prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0), "set the secure bits")
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
+def keep_capabilities(yes: bool) -> None:
+    """Whether a change of ids leaves this process its capabilities (SECBIT_NO_SETUID_FIXUP, capabilities(7))."""
+    bits = _SECBIT_NO_SETUID_FIXUP if yes else 0
+    _check(_prctl(_PR_SET_SECUREBITS, bits, 0, 0, 0), "set the secure bits")
 
 
 def drop_capabilities() -> None:

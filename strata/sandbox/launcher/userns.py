@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from strata.sandbox.launcher import kernel
+from strata.sandbox.launcher import forking, kernel
 
 RANGE = 65_536
 # Of the namespace, for good: nobody inside has CAP_SYS_RESOURCE. None inside it makes another, and not all inotify
@@ -27,13 +27,13 @@ def of_range(first: int) -> int:
 
     Whoever enters it first has to `bound` it.
     """
-    child = kernel.pause_in_userns(first)
+    child = forking.pause_in_userns(first)
     try:
         for name in ("uid_map", "gid_map"):
             _write(f"/proc/{child}/{name}", f"0 {first} {RANGE}")
         return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        kernel.end_pause(child)
+        forking.end_pause(child)
         kernel.set_dumpable(False)  # a change of ids has set it again (prctl(2))
 
 
