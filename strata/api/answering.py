@@ -18,6 +18,9 @@ from strata.errors import Internal, ResourceExhausted, StrataError, Unauthentica
 log = logging.getLogger(__name__)
 
 TEXT = "text/plain; charset=utf-8"
+PIECE = 262_144
+"""Bytes given to the connection at once: the rest of an answer waits until its client has read."""
+
 Headers = list[tuple[bytes, bytes]]
 
 # What is answered is about one moment and one caller (RFC 9111, 5.2.2.5), and is what its type says, nothing else.
@@ -70,10 +73,12 @@ async def answer(reply: Reply, send: Send, extra: Headers, head: bool = False) -
     headers += [(name.encode(), value.encode("latin-1")) for name, value in reply.headers]
     headers += extra
     if isinstance(reply.body, bytes):
-        if not any(name == "content-length" for name, _ in reply.headers):
-            headers.append((b"content-length", b"%d" % len(reply.body)))
+        if reply.status != 204 and not any(name == "content-length" for name, _ in reply.headers):
+            headers.append((b"content-length", b"%d" % len(reply.body)))  # RFC 9110, 8.6
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        for at in range(PIECE, len(reply.body), PIECE):
+            await send({"type": "http.response.body", "body": reply.body[at - PIECE : at], "more_body": True})
+        await send({"type": "http.response.body", "body": reply.body[(len(reply.body) - 1) // PIECE * PIECE :]})
         return
     async with contextlib.aclosing(reply.body) as pieces:
         await _stream(reply.status, headers, pieces if not head else _nothing(), send)

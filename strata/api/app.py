@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 from strata.api import answering, guard
 from strata.api.answering import Headers
 from strata.api.door import Door
-from strata.api.exchange import Gone, Reply, Request
-from strata.api.mount import Asgi, Receive, Scope, Send
+from strata.api.exchange import Reply, Request
+from strata.api.mount import Asgi, Message, Receive, Scope, Send
+from strata.api.reading import Gone
 from strata.api.routing import WEBSOCKET, Found, Router
 from strata.api.websocket import WebSocket
 from strata.errors import StrataError
@@ -47,10 +47,22 @@ class App:
             await answering.answer(answering.error_reply(error), send, [])
             return
         raw_path: bytes = scope["raw_path"]
-        if raw_path.startswith(b"/mcp/"):
-            await self.mcp(scope, receive, send)
-            return
-        await self._ours(scope, receive, send, _shared_with(origin))
+        serve = self._mcp if raw_path.startswith(b"/mcp/") else self._ours
+        try:
+            await serve(scope, receive, send, _shared_with(origin))
+        finally:
+            scope["strata.connection"].share.release()
+
+    async def _mcp(self, scope: Scope, receive: Receive, send: Send, extra: Headers) -> None:
+        async def sharing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *extra]}
+            await send(message)
+
+        if extra and scope["method"] == "OPTIONS":  # a page asks whether it may ask, and shows no credentials yet
+            await answering.answer(_preflight("GET, POST, DELETE, OPTIONS"), send, extra)
+        else:
+            await self.mcp(scope, receive, sharing if extra else send)
 
     async def _ours(self, scope: Scope, receive: Receive, send: Send, extra: Headers) -> None:
         """Answer; a client that hangs up cancels what was begun for it (the connection calls `watcher`)."""
@@ -58,6 +70,8 @@ class App:
         connection.watcher = task.cancel if task else None
         try:
             reply = await self._reply(scope, receive)
+            if isinstance(reply.body, bytes) and len(reply.body) > answering.PIECE:
+                connection.share.owe(len(reply.body))
             await answering.answer(reply, send, extra, head=scope["method"] == "HEAD")
         except (Gone, asyncio.CancelledError):
             if not connection.lost:
@@ -110,12 +124,14 @@ def _no_route(found: Found | None, verb: str) -> Reply:
         return _UPGRADE
     allowed = ", ".join(["GET, HEAD" if name in ("GET", WEBSOCKET) else name for name in found.verbs] + ["OPTIONS"])
     if verb == "OPTIONS":
-        preflight: Any = (
-            ("access-control-allow-methods", allowed),
-            ("access-control-allow-headers", "*, authorization"),
-        )
-        return Reply(b"", 204, answering.TEXT, (("allow", allowed), *preflight))
+        return _preflight(allowed)
     return answering.text_reply(405, "Method Not Allowed", ("allow", allowed))
+
+
+def _preflight(verbs: str) -> Reply:
+    """What a page may send (Fetch, 3.3.3)."""
+    allowed = (("access-control-allow-methods", verbs), ("access-control-allow-headers", "*, authorization"))
+    return Reply(b"", 204, answering.TEXT, (("allow", verbs), *allowed))
 
 
 def _shared_with(origin: str) -> Headers:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Mapping
-from typing import Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from strata.api import reading
 from strata.api.door import Door
+from strata.api.held import Share
 from strata.api.mount import Receive, Scope
 from strata.api.routing import Route
 from strata.errors import InvalidArgument
@@ -18,16 +20,6 @@ from strata.errors import InvalidArgument
 JSON = "application/json"
 
 T = TypeVar("T")
-
-
-class TooLarge(InvalidArgument):
-    """A body over its limit; HTTP has a status of its own for it."""
-
-    http: ClassVar[int] = 413
-
-
-class Gone(Exception):
-    """The client hung up before it had sent all it announced."""
 
 
 class Reply(NamedTuple):
@@ -95,34 +87,19 @@ class Request:
         return int(told) if told.isdecimal() else None
 
     async def body(self) -> bytes:
-        """The whole body. Raises TooLarge, Gone."""
-        most = self.door.limits.body_bytes
-        if (self.length or 0) > most:
-            raise _too_large(most)
-        first, parts = b"", bytearray()
-        async for part in self.chunks():
-            if not first and not parts:
-                first = part
-                continue
-            parts += part
-            if len(first) + len(parts) > most:
-                raise _too_large(most)
-        return first + parts if parts else first
+        """The whole body. Raises TooLarge, Gone, and Unavailable when too much is held already."""
+        share: Share = self.scope["strata.connection"].share
+        return await reading.whole(self.chunks(), self.door.limits.body_bytes, self.length, share)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises Gone when the client hangs up before its end."""
-        more = not self._consumed
-        self._consumed = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Gone
-            if part := message.get("body", b""):
-                yield part
-            more = message.get("more_body", False)
+        if not self._consumed:
+            self._consumed = True
+            async for piece in reading.pieces(self._receive):
+                yield piece
 
     async def json(self, kind: type[T]) -> T:
-        """The body as `kind`; an empty one is an object without fields. Raises InvalidArgument, TooLarge, Gone."""
+        """The body as `kind`; an empty one is an object without fields. Raises InvalidArgument, and as `body`."""
         raw = await self.body()
         try:
             found: T = decoder(cast(Hashable, kind)).decode(raw or b"{}")
@@ -162,7 +139,3 @@ def _list_fields(kind: Hashable) -> frozenset[str]:
 
 def _is_list(kind: msgspec.inspect.Type) -> bool:
     return isinstance(kind.type if isinstance(kind, msgspec.inspect.Metadata) else kind, msgspec.inspect.ListType)
-
-
-def _too_large(most: int) -> TooLarge:
-    return TooLarge(f"cannot take the request: its body has more than {most} bytes; send less", limit=most)

@@ -17,8 +17,9 @@ import msgspec
 
 from strata.api import answering
 from strata.api.events import PATIENCE
-from strata.api.exchange import Gone, Reply, primed
+from strata.api.exchange import Reply, primed
 from strata.api.pipes import ReadEnd
+from strata.api.reading import Gone
 from strata.errors import StrataError
 
 MEDIA = "application/vnd.strata.stream"

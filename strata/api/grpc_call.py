@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 from google.protobuf.message import Message
@@ -17,6 +17,7 @@ from grpclib.server import Stream
 
 from strata.api import statuses
 from strata.api.door import Door
+from strata.api.grpc_wire import BoundedBuffer
 from strata.api.terminal import Show, Tell, Viewer
 from strata.errors import Internal, InvalidArgument, StrataError
 
@@ -59,8 +60,9 @@ class Call:
 
     async def send(self, message: Message) -> None:
         """Wait until the client has room for it."""
-        async with self._turn:
-            await self._stream.send_message(message)
+        with cast(BoundedBuffer, self._stream._stream.buffer).owing(message.ByteSize()):
+            async with self._turn:
+                await self._stream.send_message(message)
 
     async def ask(self, method: str, params: Any, descriptors: Sequence[int] = ()) -> Any:
         """A call to the room with the caller's own token. Raises StrataError."""

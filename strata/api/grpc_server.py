@@ -22,6 +22,7 @@ from strata.api.door import Door
 from strata.api.grpc_call import Call, Function, answering
 from strata.api.grpc_messages import filled, params_of
 from strata.api.grpc_wire import Http2
+from strata.api.held import Held
 from strata.api.proto import sandbox_pb2 as old
 from strata.api.proto.strata.v1 import sandbox_pb2 as v1
 
@@ -79,12 +80,13 @@ class Grpc:
         # It tells of every call that its client gives up; what is our own fault is logged by ourselves.
         logging.getLogger("grpclib").setLevel(logging.WARNING)
         self._limits = door.limits
+        self._held = Held(door.limits.held_bytes)
         self._mapping = _mapping(door)
         self._connections: set[Http2] = set()
 
     def protocol(self) -> asyncio.Protocol:
         """The protocol of one more connection."""
-        connection = Http2(self._mapping, self._limits, self._connections.discard)
+        connection = Http2(self._mapping, self._limits, self._held, self._connections.discard)
         self._connections.add(connection)
         if len(self._connections) > self._limits.connections:
             # The client hears of it as soon as the connection is made, and tries again later.

@@ -7,9 +7,10 @@ RFC 9113 for the frames, gRPC's PROTOCOL-HTTP2.md for what they carry.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import h2.config
@@ -23,6 +24,7 @@ from grpclib.exceptions import GRPCError
 from grpclib.protocol import AbstractHandler, Buffer, H2Protocol, Stream
 from grpclib.server import request_handler
 
+from strata.api.held import Held, Share
 from strata.api.limits import DoorLimits
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,32 @@ class Codec(ProtoCodec):
 
 
 class BoundedBuffer(Buffer):
-    """What a client sent of one call. The library reads a message by the length that its prefix claims."""
+    """What a client sent of one call. The library reads a message by the length that its prefix claims, and makes room
+    for more as soon as it has seen a part: all of that is held."""
+
+    def __init__(self, ack: Callable[[int], None], share: Share) -> None:
+        super().__init__(ack)
+        self._share, self._held = share, 0
+
+    def add(self, data: bytes, ack_size: int) -> None:
+        """More has come. Raises Unavailable."""
+        self._held += len(data)
+        self._share.grow(len(data))
+        super().add(data, ack_size)
+
+    @contextlib.contextmanager
+    def owing(self, size: int) -> Iterator[None]:
+        """While so many bytes wait for a client that may leave its window shut."""
+        self._share.owe(size)
+        try:
+            yield
+        finally:
+            self._share.shrink(size)
+
+    def release(self) -> None:
+        """The call is over."""
+        self._share.shrink(self._held)
+        self._held = 0
 
     async def read(self, size: int) -> bytes:
         """`size` bytes, or none at the end. Raises GRPCError."""
@@ -65,23 +92,26 @@ class BoundedBuffer(Buffer):
             says = f"cannot read a message of {size} bytes: it may have {MESSAGE_BYTES}"
             raise GRPCError(Status.RESOURCE_EXHAUSTED, says)
         try:
-            return await super().read(size)
+            data = await super().read(size)
         except AssertionError as error:
             raise GRPCError(Status.INVALID_ARGUMENT, "cannot read the message: it ends too early") from error
+        self._held -= len(data)
+        self._share.shrink(len(data))
+        return data
 
 
 class Calls(AbstractHandler):
     """The running calls of one connection."""
 
-    def __init__(self, mapping: Mapping[str, Handler], changed: Callable[[], None]) -> None:
+    def __init__(self, mapping: Mapping[str, Handler], share: Share, changed: Callable[[], None]) -> None:
         """`changed` is called when there is a call more or less."""
-        self._mapping, self._changed = dict(mapping), changed
+        self._mapping, self._share, self._changed = dict(mapping), share, changed
         self._codec, self._events = Codec(), _DispatchServerEvents()
         self.tasks: dict[Stream, asyncio.Task[None]] = {}
         self.resets = 0
 
     def accept(self, stream: Stream, headers: Any, release_stream: Callable[[], Any]) -> None:
-        stream.buffer = BoundedBuffer(functools.partial(stream.connection.ack, cast(int, stream.id)))
+        stream.buffer = BoundedBuffer(functools.partial(stream.connection.ack, cast(int, stream.id)), self._share)
         work = request_handler(self._mapping, stream, headers, self._codec, None, self._events, release_stream)
         task = asyncio.get_running_loop().create_task(work)
         self.tasks[stream] = task
@@ -99,6 +129,7 @@ class Calls(AbstractHandler):
 
     def _finished(self, stream: Stream, task: asyncio.Task[None]) -> None:
         del self.tasks[stream]
+        cast(BoundedBuffer, stream.buffer).release()
         if not task.cancelled() and (error := task.exception()):
             log.error("a call ended unexpectedly", exc_info=error)
         elif not task.cancelled():
@@ -109,8 +140,11 @@ class Calls(AbstractHandler):
 class Http2(H2Protocol):
     """One connection. `gone` is told when it is lost."""
 
-    def __init__(self, mapping: Mapping[str, Handler], limits: DoorLimits, gone: Callable[[Http2], None]) -> None:
-        self.calls = Calls(mapping, self._watch_idleness)
+    def __init__(
+        self, mapping: Mapping[str, Handler], limits: DoorLimits, held: Held, gone: Callable[[Http2], None]
+    ) -> None:
+        self.share = held.share(self._abort)
+        self.calls = Calls(mapping, self.share, self._watch_idleness)
         super().__init__(self.calls, _CONFIGURATION, _H2)
         self._limits, self._gone = limits, gone
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -129,6 +163,7 @@ class Http2(H2Protocol):
             if timer:
                 timer.cancel()
         super().connection_lost(exc)
+        self.share.release()
         self._gone(self)
 
     def data_received(self, data: bytes) -> None:
@@ -157,6 +192,9 @@ class Http2(H2Protocol):
         """h2 looks at a frame's length (RFC 9113, 4.2) when all of it is there: it would wait for 16 MiB."""
         waiting = self.connection._connection.incoming_buffer
         return len(waiting._data) >= 3 and int.from_bytes(waiting._data[:3], "big") > waiting.max_frame_size
+
+    def _abort(self) -> None:
+        self._transport.abort()
 
     def drop(self) -> None:
         """Close the connection; the calls on it are cancelled."""

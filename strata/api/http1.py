@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from strata.api import framing
+from strata.api.held import Held
 from strata.api.limits import LIMITS, DoorLimits
 from strata.api.mount import Asgi
 
@@ -22,9 +23,10 @@ _GRACE = 3.0  # seconds for running requests at the end
 class HttpProtocol(HttpToolsProtocol):
     """One connection. `watcher` is called when it is lost, so that what was begun for its client ends."""
 
-    def __init__(self, config: Config, state: ServerState, limits: DoorLimits) -> None:
+    def __init__(self, config: Config, state: ServerState, limits: DoorLimits, held: Held) -> None:
         super().__init__(config=config, server_state=state, app_state={})
         self.limits = limits
+        self.share = held.share(self._drop)
         self.watcher: Callable[[], object] | None = None
         self.lost = False
         self.ended = asyncio.Event()  # set when it is lost
@@ -107,6 +109,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     # --- bounds
 
+    def _drop(self) -> None:
+        self.transport.abort()
+
     def _count(self, size: int) -> None:
         self._head += size
         if self._head > self.limits.header_bytes:
@@ -153,6 +158,7 @@ class Http1:
 
     def __init__(self, app: Asgi, limits: DoorLimits = LIMITS) -> None:
         self._limits = limits
+        self._held = Held(limits.held_bytes)
         self._state = ServerState()
         self._config = Config(
             app,
@@ -178,7 +184,7 @@ class Http1:
 
     def protocol(self) -> asyncio.Protocol:
         """The protocol of one more connection."""
-        return HttpProtocol(self._config, self._state, self._limits)
+        return HttpProtocol(self._config, self._state, self._limits, self._held)
 
     async def close(self) -> None:
         """Let running requests end, a short while, then close every connection, which cancels them."""

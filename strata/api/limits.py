@@ -18,6 +18,7 @@ class DoorLimits(NamedTuple):
     calls_per_token: int = 512  # in flight; one more is refused, so that no holder takes the whole door
     header_bytes: int = 65_536  # request line and headers of one request
     body_bytes: int = 1_000_000  # of a JSON body: with its envelope it must fit one frame of the room
+    held_bytes: int = 134_217_728  # of bodies that are coming and answers that are not taken; who was first is dropped
     header_seconds: float = 10.0  # from a request's first byte to its last header
     body_seconds: float = 30.0  # between two pieces of a body
     idle_seconds: float = 75.0  # between two requests

@@ -14,10 +14,11 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser, AuthorizationContext
 from mcp.server.auth.provider import AccessToken
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
+from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams
@@ -25,9 +26,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from strata import __version__
-from strata.api import answering, mcp_inputs, mcp_tools
+from strata.api import answering, mcp_inputs, mcp_tools, reading
 from strata.api.door import Door
-from strata.api.mount import Asgi, Receive, Scope, Send
+from strata.api.mount import Asgi, Message, Receive, Scope, Send
 from strata.errors import InvalidArgument, ResourceExhausted, StrataError, Unauthenticated, Unavailable
 
 MOST_SESSIONS = 512
@@ -53,12 +54,28 @@ async def mounted(door: Door) -> AsyncIterator[Asgi]:
         yield endpoint
 
 
+class _Manager(StreamableHTTPSessionManager):
+    """The SDK's, with a bound for each token. It keeps who opened a session to itself, and nothing else knows when one
+    has ended."""
+
+    def full(self, token: str) -> bool:
+        """Whether the token, by its digest, has all the sessions that it may have."""
+        owners = self._session_owners.values()
+        return sum(owner["client_id"] == token for owner in owners) >= MOST_SESSIONS_PER_TOKEN
+
+    def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
+        """Here is where it is decided: of many who ask at once, all were told before that there is room."""
+        if requestor is not None and self.full(requestor["client_id"]):
+            return None
+        return super()._admit_session(requestor)
+
+
 class _Endpoint:
     """Callable as ASGI."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self.manager = StreamableHTTPSessionManager(
+        self.manager = _Manager(
             _server(door),
             session_idle_timeout=IDLE_SECONDS,
             max_sessions=MOST_SESSIONS,
@@ -73,8 +90,12 @@ class _Endpoint:
             user = _user(token)
             if _SESSION not in names:
                 await self._admit(token, user)
+            if scope["method"] == "POST":
+                receive = await _read(scope, receive)
         except StrataError as error:
             await answering.answer(answering.error_reply(error), send, [])
+            return
+        except reading.Gone:
             return
         if b"accept" not in names:
             scope["headers"] = [*scope["headers"], (b"accept", b"*/*")]  # RFC 9110, 12.5.1: it means that
@@ -89,9 +110,7 @@ class _Endpoint:
         """
         if user is None:
             return
-        # The SDK keeps who opened each session to itself, and nothing else knows when one has ended.
-        owners = self.manager._session_owners.values()
-        if sum(owner["client_id"] == user.access_token.client_id for owner in owners) >= MOST_SESSIONS_PER_TOKEN:
+        if self.manager.full(user.access_token.client_id):
             raise ResourceExhausted(
                 f"cannot open another MCP session: this token has {MOST_SESSIONS_PER_TOKEN}; end some with DELETE"
             )
@@ -102,6 +121,20 @@ class _Endpoint:
             raise
         except StrataError:
             return
+
+
+async def _read(scope: Scope, receive: Receive) -> Receive:
+    """The same request with its body read, within the door's bounds. Raises TooLarge, Unavailable, Gone."""
+    told = Headers(scope=scope).get("content-length")
+    body = await reading.whole(
+        reading.pieces(receive), BODY_BYTES, int(told) if told else None, scope["strata.connection"].share
+    )
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return first.pop() if first else await receive()
+
+    return again
 
 
 def _user(token: str) -> AuthenticatedUser | None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -15,6 +17,7 @@ import httpx2
 import mcp
 import mcp_types
 import pytest
+from http_client import head
 from mcp.client.streamable_http import streamable_http_client
 from rooms import DEADLINE
 from rpc_door import Opened, Settings, later, opened
@@ -397,6 +400,47 @@ def test_one_token_has_its_share_of_sessions(door: Opened, monkeypatch: pytest.M
         assert other.initialize().status_code == 200
         first.http.request("DELETE", "/mcp/", headers=first.headers)
         assert third.initialize().status_code == 200
+
+
+def test_one_token_has_no_more_when_it_asks_many_times_at_once(door: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_app, "MOST_SESSIONS_PER_TOKEN", 2)
+    params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    body = json.dumps(request("initialize", **params)).encode()
+    lines = ("Content-Type: application/json", "Accept: application/json, text/event-stream")
+    begun = head("/mcp/", *lines, f"Content-Length: {len(body)}", "Connection: close", "Expect: 100-continue")
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket.create_connection(("127.0.0.1", door.port), DEADLINE)) for _ in range(6)]
+        for sock in socks:
+            sock.sendall(begun)
+        for sock in socks:
+            assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"  # the token of each was looked at
+        for sock in socks:
+            sock.sendall(body)
+        answers = sorted(sock.recv(12) for sock in socks)
+    assert answers == [b"HTTP/1.1 200"] * 2 + [b"HTTP/1.1 503"] * 4
+
+
+def test_an_allowed_page_may_ask_and_read_the_answer() -> None:
+    """It asks first whether it may, without credentials (Fetch, 3.3.3)."""
+    page = {"Origin": "https://console.example"}
+    with opened(Settings(allowed_origins=("https://console.example",))) as door, Plain(door, **page) as plain:
+        may = plain.http.options("/mcp/", headers=page | {"Access-Control-Request-Method": "POST"})
+        assert (may.status_code, may.headers["access-control-allow-origin"]) == (204, page["Origin"])
+        assert "POST" in may.headers["access-control-allow-methods"]
+        assert plain.initialize().headers["access-control-allow-origin"] == page["Origin"]
+        refused = plain.post(request("tools/list"), Authorization="")
+        assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, page["Origin"])
+
+
+def test_a_client_that_leaves_within_its_request_is_no_error(
+    door: Opened, plain: Plain, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", door.port), DEADLINE) as sock:
+        sock.sendall(head("/mcp/", "Content-Type: application/json", "Content-Length: 50", "Expect: 100-continue"))
+        assert sock.recv(12) == b"HTTP/1.1 100"
+        sock.sendall(b"{")
+    assert plain.initialize().status_code == 200
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_all_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
