@@ -281,10 +281,8 @@ def _number(text: str) -> int | None:
 def _read(path: Path) -> str:
     try:
         return path.read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
     except OSError as error:
-        if error.errno == errno.ENODEV:  # removed while it was open
+        if error.errno in (errno.ENOENT, errno.ESRCH, errno.ENODEV):  # the last: removed while it was open
             return ""
         raise
 
@@ -293,5 +291,9 @@ def _write(path: Path, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())
+    except OSError as error:
+        if error.errno == errno.ENODEV:  # removed while it was open
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
+        raise
     finally:
         os.close(fd)
