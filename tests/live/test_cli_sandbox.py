@@ -16,6 +16,7 @@ from typing import Any
 
 import nobody
 import pytest
+from devices import needs_loop
 from inside import Inside
 from node import CTL, Node, until
 from typist import Typist, typing
@@ -360,6 +361,7 @@ def test_progress_is_shown_to_a_person(strata: Node, inside: Inside, tmp_path: P
 # --- sessions
 
 
+@needs_loop
 def test_a_session_is_made_listed_described_and_closed(strata: Node) -> None:
     """With labels and limits; twice the same is no mistake."""
     place = f"{OWNER}/made"

@@ -324,14 +324,15 @@ def test_a_base_tree_without_a_shell_is_refused(directory: Path, tmp_path: Path)
 def test_auto_is_the_kernels_overlay_where_that_works(directory: Path, works: dict[str, str]) -> None:
     _usable("kernel", works)
     with box.opened(directory, driver="auto") as found:
-        assert (found.said["driver"], found.said["warnings"]) == ("kernel", [])
+        assert found.said["driver"] == "kernel"
+        assert not [warning for warning in found.said["warnings"] if "overlay" in warning]
 
 
 @pytest.mark.usefixtures("no_fuse")
 def test_161_fuse_that_is_not_installed_warns_and_runs_as_none(directory: Path) -> None:
     with box.opened(directory, driver="fuse") as found:
         assert found.said["driver"] == "none"
-        assert "there is no fuse-overlayfs" in found.said["warnings"][0]
+        assert "there is no fuse-overlayfs" in found.said["warnings"][-1]
         found.out("touch /root/x")
 
 

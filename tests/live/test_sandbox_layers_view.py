@@ -14,6 +14,7 @@ from typing import Any
 import box
 import pytest
 from box import BASE, Box
+from devices import needs_loop
 
 from strata.sandbox.layers import erase, image, view
 
@@ -55,6 +56,7 @@ def seen(session: Box) -> dict[str, Any]:
     return answer
 
 
+@needs_loop
 def test_a_worker_sees_the_upper_layer_with_ids_as_inside(session: Box) -> None:
     found = seen(session)
     assert (found["owner"], found["text"], found["gone"], found["opaque"]) == (0, "hello\n", True, "y")
@@ -131,6 +133,7 @@ def snapshot(session: Box, target: Path) -> None:
     assert session.look(save) is False  # it is not left frozen
 
 
+@needs_loop
 def test_a_snapshot_is_a_layer_of_another_session_under_other_users(session: Box, state: Path) -> None:
     snapshot(session, state / "snap.ext4")
     layers = [str(state / "snap.ext4")]
@@ -148,6 +151,7 @@ def test_a_snapshot_is_a_layer_of_another_session_under_other_users(session: Box
             assert third.out("cat /root/f; test -e /etc/hosts || echo gone") == "changed\ngone"
 
 
+@needs_loop
 def test_many_sessions_stand_on_one_snapshot_which_nobody_changes(session: Box, state: Path) -> None:
     snap = state / "snap.ext4"
     snapshot(session, snap)
@@ -158,6 +162,7 @@ def test_many_sessions_stand_on_one_snapshot_which_nobody_changes(session: Box, 
     assert snap.read_bytes() == before
 
 
+@needs_loop
 def test_a_writer_never_tears_a_snapshot(session: Box, state: Path) -> None:
     """Two files are written one after the other; in a copy of one moment the first is never behind the second."""
     program = "i=0; while :; do i=$((i+1)); echo $i > /root/a; sync -f /root/a; echo $i > /root/b; done"
@@ -169,6 +174,7 @@ def test_a_writer_never_tears_a_snapshot(session: Box, state: Path) -> None:
     assert first - second in (0, 1)
 
 
+@needs_loop
 def test_a_snapshot_cannot_be_opened_without_an_overlay(session: Box, state: Path) -> None:
     snapshot(session, state / "snap.ext4")
     with pytest.raises(box.Refused, match="overlay driver none"):

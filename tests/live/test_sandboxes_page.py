@@ -14,6 +14,7 @@ import httpx2
 import mcp
 import pytest
 import walk
+from devices import needs_loop
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import TextContent
 from node import CTL, Node
@@ -48,6 +49,7 @@ def here(command: str, node: Node) -> str:
     return f"strata-ctl embedded run -- {command}" if embedded else command
 
 
+@needs_loop
 def test_the_commands_of_the_page_print_what_it_says(alice: Node, tmp_path: Path) -> None:
     steps = [(here(command, alice), shown) for block in blocks("console") for command, shown in walk.steps(block)]
     env = alice.environment | {"PATH": f"{CTL.parent}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
