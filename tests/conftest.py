@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unittest.mock
 from collections import Counter
@@ -42,10 +43,9 @@ def modern_manager() -> Iterator[Manager]:
 def pure_manager() -> Iterator[Manager]:
     """As `modern_manager`, with cgroup2 alone, whatever the machine has beside it."""
     _require_modern_tree()
-    with (
-        unittest.mock.patch("strata.embedded.plan._NO_LEGACY", 0),
-        machine.private(_MODERN_TREE, carried.into(_MODERN_TREE)) as found,
-    ):
+    with contextlib.ExitStack() as stack:
+        with unittest.mock.patch("strata.embedded.plan._NO_LEGACY", 0):  # while it boots: others may boot later
+            found = stack.enter_context(machine.private(_MODERN_TREE, carried.into(_MODERN_TREE)))
         yield found
 
 
