@@ -8,7 +8,7 @@ import socket
 from typing import Protocol
 
 from strata.api.limits import LIMITS, DoorLimits
-from strata.api.sniffing import Factory, Sniffer
+from strata.api.sniffing import Factory, Silent, Sniffer
 
 
 class Serving(Protocol):
@@ -26,7 +26,7 @@ class Server:
 
     def __init__(self, http1: Serving, http2: Serving, limits: DoorLimits = LIMITS) -> None:
         self._protocols = (http1, http2)
-        self._limits = limits
+        self._silent = Silent(limits.connections, limits.header_seconds)
         self._listeners: list[asyncio.AbstractServer] = []
 
     async def listen(self, sock: socket.socket) -> None:
@@ -43,7 +43,7 @@ class Server:
 
     def _connection(self) -> Sniffer:
         factories: tuple[Factory, Factory] = (self._protocols[0].protocol, self._protocols[1].protocol)
-        return Sniffer(*factories, self._limits.header_seconds)
+        return Sniffer(*factories, self._silent)
 
 
 def _notice_the_dead(sock: socket.socket) -> None:

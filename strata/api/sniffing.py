@@ -16,19 +16,40 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 Factory = Callable[[], asyncio.Protocol]
 
 
+class Silent:
+    """Those who have said too little as yet. A crowd of them keeps nobody out: who has been silent longest goes."""
+
+    def __init__(self, most: int, patience: float) -> None:
+        """`patience`: seconds until one is dropped in any case."""
+        self.most, self.patience = most, patience
+        self._there: dict[asyncio.Transport, None] = {}
+
+    def add(self, transport: asyncio.Transport) -> None:
+        """One more."""
+        self._there[transport] = None
+        if len(self._there) > self.most:
+            oldest = next(iter(self._there))
+            self.discard(oldest)
+            oldest.abort()
+
+    def discard(self, transport: asyncio.Transport) -> None:
+        """It has said enough, or is gone."""
+        self._there.pop(transport, None)
+
+
 class Sniffer(asyncio.Protocol):
     """The first protocol of every connection; it hands over as soon as it knows."""
 
-    def __init__(self, http1: Factory, http2: Factory, patience: float) -> None:
-        """`patience`: seconds until a client that has said too little is dropped."""
-        self._http1, self._http2, self._patience = http1, http2, patience
+    def __init__(self, http1: Factory, http2: Factory, silent: Silent) -> None:
+        self._http1, self._http2, self._silent = http1, http2, silent
         self._seen = b""
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._timer = asyncio.get_running_loop().call_later(self._patience, self._transport.abort)
+        self._timer = asyncio.get_running_loop().call_later(self._silent.patience, self._transport.abort)
+        self._silent.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
@@ -48,6 +69,7 @@ class Sniffer(asyncio.Protocol):
         protocol.data_received(self._seen)
 
     def _stop_waiting(self) -> None:
+        self._silent.discard(self._transport)
         if self._timer:
             self._timer.cancel()
             self._timer = None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import socket
@@ -106,6 +107,15 @@ def test_more_connections_than_there_may_be_are_told_so(small: Opened) -> None:
     finally:
         for sock in with_them:
             sock.close()
+
+
+def test_a_crowd_that_says_nothing_keeps_nobody_out() -> None:
+    with opened(limits=LIMITS._replace(connections=20)) as door, contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(socket.create_connection(("127.0.0.1", door.port), DEADLINE)) for _ in range(25)]
+        assert [sock.recv(1) for sock in crowd[:5]] == [b""] * 5
+        assert ask(door, "GET", "/api/stats").status == 200
+        crowd[-1].sendall(head("/api/stats", verb="GET"))
+        assert crowd[-1].recv(12) == b"HTTP/1.1 200"
 
 
 # --- many at once
