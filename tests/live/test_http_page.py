@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import walk
+from devices import needs_loop
 from node import CTL, Node
 
 from strata.client import Client
@@ -29,6 +30,7 @@ def alice(strata: Node) -> Iterator[Node]:
     assert not left
 
 
+@needs_loop
 def test_the_examples_of_the_page_print_what_it_says(alice: Node, tmp_path: Path) -> None:
     blocks = re.findall(r"^```console\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     steps = [step for block in blocks for step in walk.steps(block)]
