@@ -204,6 +204,7 @@ ROUTES = (
         "sandbox.get",
         query=bodies.At,
         answers=(BYTES, framed.MEDIA),
+        parts=True,
     ),
     Route("DELETE", _SESSION + "/files", forward, "Remove", "sandbox.remove", query=bodies.Remove),
     Route(

@@ -15,6 +15,9 @@ from strata.api.exchange import JSON, Reply, Request
 from strata.api.routing import WEBSOCKET, Handler, Route
 
 PATH = "/api/openapi.json"
+ID = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""What the room takes for an owner or a session; it decides, this tells."""
+
 _REFERENCE = "#/components/schemas/{name}"
 _TITLE = re.compile(r"\{(\w+)\}")
 
@@ -75,14 +78,28 @@ def _responses(route: Route) -> dict[str, Any]:
     else:
         schema = {"schema": _ref(route.result)} if route.result else {}
         found = {"200": {"description": "Done", "content": dict.fromkeys(route.answers, schema)}}
+    if route.open:
+        return found
+    if route.parts:
+        found["206"] = {"description": "The part that Range names", "content": {route.answers[0]: {}}}
     failure = {"description": "Refused", "content": {JSON: {"schema": _ref(results.Error)}}}
-    codes = (status.http for kind, status in statuses.TABLE.items())
-    return found if route.open else found | {str(code): failure for code in sorted(codes)}
+    return found | {str(code): failure for code in sorted(_codes(route))}
+
+
+def _codes(route: Route) -> set[int]:
+    own = {413} if route.body else set()
+    return own | ({416} if route.parts else set()) | {status.http for status in statuses.TABLE.values()}
 
 
 def _placeholders(route: Route) -> Iterable[dict[str, Any]]:
     for name in _TITLE.findall(route.path):
-        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        yield {"name": name, "in": "path", "required": True, "schema": _kind(name)}
+
+
+def _kind(placeholder: str) -> dict[str, str]:
+    if placeholder in ("owner", "session"):
+        return {"type": "string", "pattern": f"^{ID}$"}
+    return {"type": "string"}
 
 
 def _query(route: Route, schemas: dict[str, Any]) -> Iterable[dict[str, Any]]:

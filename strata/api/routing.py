@@ -39,6 +39,7 @@ class Route(NamedTuple):
     sends: tuple[str, ...] = ()  # media types of a body that is no JSON
     answers: tuple[str, ...] = ("application/json",)
     open: bool = False  # no token needed
+    parts: bool = False  # Range is heeded
 
 
 class Found(NamedTuple):

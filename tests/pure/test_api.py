@@ -12,7 +12,7 @@ import pytest
 from strata.api import answering, bodies, credentials, guard, openapi, predecessor, ranges, statuses, table
 from strata.api.routing import WEBSOCKET, Route, Router
 from strata.errors import ERRORS, Conflict, InvalidArgument, PermissionDenied, StrataError, Unauthenticated
-from strata.sandbox import handlers
+from strata.sandbox import handlers, ids
 
 ROUTER = Router(table.ROUTES)
 ROOM = {method.name: method for method in handlers.METHODS}
@@ -241,6 +241,21 @@ def test_every_reference_of_the_description_is_in_it() -> None:
     text = msgspec.json.encode(openapi.document(table.ROUTES)).decode()
     schemas = msgspec.json.decode(text)["components"]["schemas"]
     assert set(re.findall(r'"#/components/schemas/([^"]+)"', text)) <= schemas.keys()
+
+
+def test_ids_are_described_as_the_room_takes_them() -> None:
+    assert ids._ID.pattern == openapi.ID
+    described = openapi.document(table.ROUTES)["paths"]["/api/v1/sessions/{owner}/{session}/runs/{id}/kill"]["post"]
+    kinds = {each["name"]: each["schema"] for each in described["parameters"]}
+    assert kinds["owner"] == kinds["session"] == {"type": "string", "pattern": f"^{openapi.ID}$"}
+    assert kinds["id"] == {"type": "string"}
+
+
+def test_every_answer_that_a_file_may_get_is_described() -> None:
+    file = openapi.document(table.ROUTES)["paths"]["/api/v1/sessions/{owner}/{session}/files"]
+    assert {"200", "206", "404", "416"} <= set(file["get"]["responses"])
+    run = openapi.document(table.ROUTES)["paths"]["/api/v1/sessions/{owner}/{session}/run"]["post"]
+    assert "413" in run["responses"]
 
 
 def test_what_a_query_needs_is_described_as_needed() -> None:
