@@ -11,101 +11,43 @@ import msgspec
 from strata import values
 from strata.errors import InvalidArgument
 from strata.paths import Paths
+from strata.settings import (
+    CORE_NEEDS,
+    DAY,
+    ApiSettings,
+    CoreSettings,
+    FsSettings,
+    IdentitySettings,
+    LimitSettings,
+    OperatorSettings,
+    OwnerSettings,
+    SandboxSettings,
+    Settings,
+    TemplateSettings,
+)
+
+__all__ = [
+    "CORE_NEEDS",
+    "DRIVERS",
+    "FILE_NAME",
+    "NETWORKS",
+    "VARIABLES",
+    "ApiSettings",
+    "CoreSettings",
+    "FsSettings",
+    "IdentitySettings",
+    "LimitSettings",
+    "OperatorSettings",
+    "OwnerSettings",
+    "SandboxSettings",
+    "Settings",
+    "TemplateSettings",
+    "check_limits",
+    "limits_of",
+    "load",
+]
 
 FILE_NAME = "strata.toml"
-DAY = 86_400
-
-
-class FsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the fs service reads paths."""
-
-    strict_paths: bool = False  # true: refuse absolute paths even inside the prefix (spec 1.15)
-
-
-class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the identity service is willing to sign."""
-
-    default_ttl_seconds: int = 3600
-    max_ttl_seconds: int = 30 * DAY
-    key_overlap_seconds: int = 30 * DAY  # how long a rotated-out key still verifies; at least max_ttl_seconds
-
-
-class OperatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who, besides root and Strata's own user, may call operator methods without a token."""
-
-    uids: tuple[int, ...] = ()
-    gids: tuple[int, ...] = ()
-
-
-class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one session may use. Sizes as in systemd.syntax(7); an empty cpu_quota leaves the share to CPUWeight=."""
-
-    memory_max: str = "1G"
-    tasks_max: int = 256
-    cpu_quota: str = ""
-    disk_max: str = "2G"
-    inodes_max: int = 262_144
-    files_max: int = 4096  # open files of one process
-
-
-class OwnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What all sessions of one owner may use together; empty or 0 sets no bound beside those of each session."""
-
-    memory_max: str = ""
-    tasks_max: int = 0
-    cpu_quota: str = ""
-    max_sessions: int = 0
-    max_snapshots: int = 32
-    snapshots_max: str = "8G"  # on the disk, all of them together
-
-
-class TemplateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A named way to open sessions: what is left out is as the settings of all sandboxes say."""
-
-    description: str = ""
-    base_rootfs: str | None = None
-    limits: dict[str, str | int] = {}
-    env: dict[str, str] = {}
-    network: str = ""  # isolated or host
-    ttl: str = ""
-
-
-class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How sessions are made (spec 2.2 names the first seven). Durations as in systemd.time(7)."""
-
-    base_rootfs: str = ""  # "" is the host's /usr with an /etc of our own
-    session_root: str = ""  # "" is `sandbox` in the state directory
-    session_ttl: str = "30m"  # idle for so long, a session is closed
-    max_sessions: int = 100
-    isolate_network: bool = True
-    overlay_driver: str = "auto"
-    output_max: str = "1M"  # of one exec: combined output, stdout, stderr each
-    lifetime: str = "24h"  # PID 1 ends a session after that, whatever it does
-    limits: LimitSettings = LimitSettings()
-    owner: OwnerSettings = OwnerSettings()
-    templates: dict[str, TemplateSettings] = {}
-
-
-class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The door: REST, WebSocket, MCP and gRPC on one port."""
-
-    address: str = "127.0.0.1:2280"
-    insecure_no_auth: bool = False  # everybody who reaches the port may do everything; loopback only
-    allowed_origins: tuple[str, ...] = ()  # web pages that may call, e.g. https://console.example
-
-
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole of `strata.toml`; every key is optional."""
-
-    node_id: str = "local-0"
-    log_level: str = "info"
-    identity: IdentitySettings = IdentitySettings()
-    fs: FsSettings = FsSettings()
-    operators: OperatorSettings = OperatorSettings()
-    sandbox: SandboxSettings = SandboxSettings()
-    api: ApiSettings = ApiSettings()
-
-
 # Environment variable → key, and how its text is read; each overrides the file.
 VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
     "STRATA_NODE_ID": ("node_id", str),
@@ -176,7 +118,10 @@ def _read(paths: Paths) -> dict[str, object]:
 
 def _check(settings: Settings, paths: Paths) -> None:
     unusable = f"cannot use the settings ({paths.config_dir / FILE_NAME} or the environment)"
-    for wrong in (_wrong_node(settings), _wrong_identity(settings.identity), _wrong_api(settings.api)):
+    for wrong in (
+        *(_wrong_node(settings), _wrong_core(settings.core), _wrong_operators(settings.operators)),
+        *(_wrong_identity(settings.identity), _wrong_api(settings.api)),
+    ):
         if wrong:
             raise InvalidArgument(f"{unusable}: {wrong}")
     try:
@@ -193,6 +138,37 @@ def _wrong_node(settings: Settings) -> str:
     return ""
 
 
+def _wrong_core(core: CoreSettings) -> str:
+    """Who is needed by one that is to run may not be left out."""
+    for name in CORE_NEEDS:
+        needed_by = [other for other, needs in CORE_NEEDS.items() if name in needs and getattr(core, other)]
+        if needed_by and not getattr(core, name):
+            others = ", ".join(needed_by)
+            verb = "needs" if len(needed_by) == 1 else "need"
+            return f"core.{name} = false: {others} {verb} it; leave it out, or set {_false(needed_by)} too"
+    return ""
+
+
+def _false(names: list[str]) -> str:
+    return " and ".join(f"core.{name} = false" for name in names)
+
+
+def _wrong_operators(operators: OperatorSettings) -> str:
+    for name in operators.groups:
+        if not name or name.isdigit() or any(ch.isspace() or not ch.isprintable() or ch in ":," for ch in name):
+            return f"operators.groups has {name!r}, which is no name of a group; numbers belong into operators.gids"
+    if any(number < 0 for number in (*operators.uids, *operators.gids)):
+        return "operators.uids and operators.gids must be numbers from 0 on"
+    return ""
+
+
+def _wrong_file(key: str, path: str) -> str:
+    """What systemd reads for us (LoadCredential=, systemd.exec(5)) it finds by its absolute path alone."""
+    if path and (not os.path.isabs(path) or not path.isprintable()):
+        return f"{key} must be an absolute path, and is {path!r}"
+    return ""
+
+
 def _wrong_identity(identity: IdentitySettings) -> str:
     if not 0 < identity.default_ttl_seconds <= identity.max_ttl_seconds:
         return "identity.default_ttl_seconds must lie between 1 and identity.max_ttl_seconds"
@@ -200,7 +176,7 @@ def _wrong_identity(identity: IdentitySettings) -> str:
         return "identity.max_ttl_seconds must be at most ten years"
     if identity.key_overlap_seconds < identity.max_ttl_seconds:
         return "identity.key_overlap_seconds must be at least identity.max_ttl_seconds, or live tokens would die early"
-    return ""
+    return _wrong_file("identity.key_file", identity.key_file)
 
 
 def _wrong_api(api: ApiSettings) -> str:
@@ -209,7 +185,10 @@ def _wrong_api(api: ApiSettings) -> str:
         return f"api.address {api.address!r} must be HOST:PORT, such as 127.0.0.1:2280"
     if api.insecure_no_auth and not _is_loopback(host):
         return f"api.insecure_no_auth is for loopback addresses only, and api.address is {api.address!r}"
-    return ""
+    if bool(api.tls_certificate) != bool(api.tls_key):
+        given, missing = ("tls_certificate", "tls_key") if api.tls_certificate else ("tls_key", "tls_certificate")
+        return f"api.{given} needs api.{missing}: set both for TLS, or neither"
+    return _wrong_file("api.tls_certificate", api.tls_certificate) or _wrong_file("api.tls_key", api.tls_key)
 
 
 def _is_loopback(host: str) -> bool:

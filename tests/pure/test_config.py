@@ -7,6 +7,7 @@ import contextlib
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from strata import config
 from strata.errors import InvalidArgument
 from strata.paths import Paths
+from strata.units import manifest
 
 
 @pytest.fixture
@@ -39,18 +41,28 @@ def test_a_whole_file_is_read(paths: Paths) -> None:
         default_ttl_seconds = 60
         max_ttl_seconds = 600
         key_overlap_seconds = 700
+        key_file = "/etc/strata/identity.key"
         [fs]
         strict_paths = true
         [operators]
         uids = [1000]
         gids = [27, 100]
+        groups = ["wheel"]
+        [core]
+        sandbox = false
+        api = false
+        [api]
+        tls_certificate = "/etc/ssl/web.pem"
+        tls_key = "/etc/ssl/private/web.key"
     """
     assert config.load(write(paths, text), {}) == config.Settings(
         node_id="web-1",
         log_level="debug",
-        identity=config.IdentitySettings(60, 600, 700),
+        identity=config.IdentitySettings(60, 600, 700, "/etc/strata/identity.key"),
         fs=config.FsSettings(True),
-        operators=config.OperatorSettings((1000,), (27, 100)),
+        operators=config.OperatorSettings((1000,), (27, 100), ("wheel",)),
+        core=config.CoreSettings(sandbox=False, api=False),
+        api=config.ApiSettings(tls_certificate="/etc/ssl/web.pem", tls_key="/etc/ssl/private/web.key"),
     )
 
 
@@ -82,6 +94,18 @@ WRONG = {
     "an empty node id": ("node_id = ''", "node_id"),
     "a node id of two words": ("node_id = 'a b'", "node_id"),
     "a node id of two lines": ("node_id = 'a\\nb'", ""),
+    "no identity for those who check tokens": ("[core]\nidentity = false", "fs, sandbox need it"),
+    "no registry": ("[core]\nregistry = false", "core.registry = false: identity, fs, sandbox need it"),
+    "a door that leads nowhere": ("[core]\nsandbox = false", "api needs it; leave it out, or set core.api = false too"),
+    "an unknown core service": ("[core]\nsupervisor = false", "supervisor"),
+    "a seed by a relative path": ("[identity]\nkey_file = 'identity.key'", "identity.key_file"),
+    "a certificate by a relative path": ("[api]\ntls_certificate = 'a.pem'\ntls_key = '/k.pem'", "api.tls_certificate"),
+    "a private key by a relative path": ("[api]\ntls_certificate = '/a.pem'\ntls_key = 'k.pem'", "api.tls_key"),
+    "a certificate without its key": ("[api]\ntls_certificate = '/a.pem'", "needs api.tls_key"),
+    "a key without its certificate": ("[api]\ntls_key = '/k.pem'", "needs api.tls_certificate"),
+    "a group by its number": ("[operators]\ngroups = ['27']", "operators.gids"),
+    "a group without a name": ("[operators]\ngroups = ['']", "operators.groups"),
+    "a uid below zero": ("[operators]\nuids = [-1]", "operators.uids"),
     "no TOML": ("[identity", "cannot read"),
     "a key twice": ("node_id = 'a'\nnode_id = 'b'", "cannot read"),
 }
@@ -93,6 +117,20 @@ def test_a_mistake_is_told_with_the_file_and_the_key(paths: Paths, text: str, na
         config.load(write(paths, text.replace("'a\\nb'", '"a\\nb"')), {})
     assert str(paths.config_dir / "strata.toml") in caught.value.message
     assert names in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "without", [("api",), ("api", "sandbox"), ("fs",), ("api", "sandbox", "fs"), ("api", "sandbox", "fs", "identity")]
+)
+def test_a_node_may_do_without_those_that_no_other_needs(paths: Paths, without: tuple[str, ...]) -> None:
+    text = "[core]\n" + "\n".join(f"{name} = false" for name in without)
+    core = config.load(write(paths, text), {}).core
+    assert {name for name in config.CORE_NEEDS if not getattr(core, name)} == set(without)
+
+
+def test_what_the_settings_say_of_the_core_is_what_its_manifests_say() -> None:
+    assert {one.name: one.after for one in manifest.load_core()} == config.CORE_NEEDS
+    assert {field.name for field in msgspec.structs.fields(config.CoreSettings)} == config.CORE_NEEDS.keys()
 
 
 @pytest.mark.parametrize(("variable", "value"), [("STRATA_LOG_LEVEL", "loud"), ("STRATA_NODE_ID", "a b")])

@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parent.parent.parent
 # A part imports from lower floors and from itself, and nothing else of ours.
 FLOORS = (
     ("words", {"errors", "types"}),
-    ("ground", {"config", "durable", "log", "paths", "values"}),
+    ("ground", {"config", "durable", "log", "paths", "settings", "values"}),
     ("tools", {"units", "templates", "sockets", "policy"}),
     ("hands", {"systemd", "embedded", "client"}),
     ("rooms", {"supervisor", "registry", "identity", "fs", "sandbox"}),
@@ -34,6 +34,7 @@ DATA = {"services", "templates"}  # no code in there
 NEIGHBOURS = {
     ("types", "errors"),
     ("config", "paths"),
+    ("config", "settings"),
     ("config", "values"),
     ("units", "templates"),
     ("policy", "sockets"),
