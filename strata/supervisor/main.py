@@ -138,9 +138,11 @@ def _lock(directory: int, runtime_dir: Path) -> None:
 
 
 def _own_directory(paths: Paths) -> Path:
-    """What systemd made for us (RuntimeDirectory=, systemd.exec(5)); run by hand, a place in the runtime directory."""
-    given = os.environ.get("RUNTIME_DIRECTORY")
-    return Path(given) if given else paths.runtime_dir / "supervisor"
+    """What systemd made for us beside the sockets' directory (RuntimeDirectory=, systemd.exec(5), names several with
+    colons between); without one, a directory of our own among the sockets."""
+    given = [Path(name) for name in os.environ.get("RUNTIME_DIRECTORY", "").split(":") if name]
+    beside = [directory for directory in given if directory != paths.runtime_dir]
+    return beside[0] if beside else paths.runtime_dir / "supervisor"
 
 
 def _mode() -> Mode:

@@ -22,6 +22,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """`code_paths` are directories that every service must be able to read; `code` is how sealed ones get to.
 
     `settings` are the variables that override the settings file: who starts Strata sets them for all of it.
+    `run` is where RuntimeDirectory= makes directories (systemd.exec(5)).
     """
 
     mode: Mode
@@ -35,6 +36,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     node_id: str = "local-0"
     api_address: str = "127.0.0.1:2280"
     settings: tuple[tuple[str, str], ...] = ()
+    run: str = "/run"
 
     @property
     def private(self) -> bool:
@@ -79,7 +81,13 @@ def context(
         node_id=node_id,
         api_address=api_address,
         settings=settings_here(os.environ),
+        run=own_run(os.environ) if mode == "user" else "/run",
     )
+
+
+def own_run(env: Mapping[str, str]) -> str:
+    """The runtime directory of this user's systemd (`%t`, systemd.unit(5))."""
+    return env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
 
 
 def settings_here(env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import jinja2
+import msgspec
 
 from strata.config import LimitSettings, OwnerSettings
 from strata.errors import InvalidArgument
@@ -65,10 +66,26 @@ def render_slice(context: Context) -> UnitText:
     return UnitText(names.SLICE, _template("slice.j2", {"context": context}))
 
 
-def render_supervisor(context: Context) -> UnitText:
-    """The supervisor's own unit."""
-    given = {"context": context, "stop_sec": SUPERVISOR_STOP_SEC, "service": names.SUPERVISOR}
+def render_supervisor(context: Context, persistent: bool = False) -> UnitText:
+    """The supervisor's own unit: transient, as `up` starts it, or `persistent`, as it lies on the disk.
+
+    A persistent one starts at boot and names no settings: those are read from strata.toml at each start.
+    """
+    given = {
+        "context": msgspec.structs.replace(context, node_id="", settings=()) if persistent else context,
+        "stop_sec": SUPERVISOR_STOP_SEC,
+        "service": names.SUPERVISOR,
+        "persistent": persistent,
+        "directories": [*(_sockets_directory(context) if persistent else ()), "strata-supervisor"],
+    }
     return UnitText(names.SUPERVISOR, _template("supervisor.j2", given))
+
+
+def _sockets_directory(context: Context) -> tuple[str, ...]:
+    """The sockets' directory as RuntimeDirectory= names it, where systemd can make it; elsewhere somebody else must."""
+    inside = context.runtime_dir.removeprefix(context.run + "/")
+    makable = inside != context.runtime_dir and ":" not in inside  # a colon makes a symbolic link
+    return (word(inside),) if makable else ()
 
 
 def render_scope(scope: str, owner_slice: str, label: str, limits: LimitSettings, lifetime_sec: float) -> UnitText:

@@ -46,6 +46,16 @@ def all_units(where: Context) -> list[UnitText]:
     return [*services, render.render_slice(where), render.render_supervisor(where)]
 
 
+def persistent(where: Context = CONTEXT) -> dict[str, list[str]]:
+    """Directive to its values, in the supervisor's unit as it lies on the disk."""
+    found: dict[str, list[str]] = {}
+    for line in render.render_supervisor(where, persistent=True).text.splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            found.setdefault(name, []).append(value)
+    return found
+
+
 def verify(units: list[UnitText], where: Path, *options: str) -> str:
     for unit in units:
         (where / unit.name).write_text(unit.text)
@@ -225,6 +235,65 @@ def test_directories_with_odd_names_stay_single_words() -> None:
     unit = render.render_supervisor(changed(CONTEXT, runtime_dir='/run/a b"c\\d%n'))
     assert values(unit, "ReadWritePaths")[0][0] == '/run/a b"c\\d%n'
     assert ['STRATA_RUNTIME_DIR=/run/a b"c\\d%n'] in values(unit, "Environment")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_persistent_supervisor_passes_systemd_analyze_verify(mode: Mode, tmp_path: Path) -> None:
+    where = changed(CONTEXT, mode=mode, run="/run")
+    units = [render.render_slice(where), render.render_supervisor(where, persistent=True)]
+    assert verify(units, tmp_path, *(["--user"] if mode == "user" else [])) == ""
+
+
+def test_the_persistent_supervisor_is_the_transient_one_and_what_a_boot_and_a_reload_need() -> None:
+    transient = render.render_supervisor(CONTEXT).text.splitlines()
+    lasting = render.render_supervisor(CONTEXT, persistent=True).text.splitlines()
+    assert [line for line in lasting if line not in transient] == [
+        "Documentation=man:strata-ctl(1)",
+        "After=network.target",
+        "ExecReload=/usr/bin/python3 -P -m strata reload --apply",
+        "RuntimeDirectory=strata strata-supervisor",
+        "RuntimeDirectoryMode=0755",
+        "RuntimeDirectoryPreserve=yes",
+        "[Install]",
+        "WantedBy=multi-user.target",
+    ]
+    assert [line for line in transient if line not in lasting] == [
+        "RuntimeDirectory=strata-supervisor",
+        "RuntimeDirectoryMode=0700",
+        "RuntimeDirectoryPreserve=restart",
+        "Environment=STRATA_NODE_ID=local-0",
+    ]
+
+
+def test_a_persistent_supervisor_reads_its_settings_from_the_file_at_each_start() -> None:
+    given = persistent(changed(CONTEXT, node_id="other", settings=(("STRATA_LOG_LEVEL", "debug"),)))["Environment"]
+    assert [item.partition("=")[0] for item in given] == [
+        "STRATA_MODE",
+        "STRATA_RUNTIME_DIR",
+        "STRATA_STATE_DIR",
+        "STRATA_CONFIG_DIR",
+    ]
+
+
+def test_a_persistent_supervisor_of_a_user_comes_with_the_users_session() -> None:
+    found = persistent(changed(CONTEXT, mode="user", run="/run/user/7", runtime_dir="/run/user/7/strata"))
+    assert found["WantedBy"] == ["default.target"]
+    assert found["RuntimeDirectory"] == ["strata strata-supervisor"]
+    assert "After" not in found
+
+
+@pytest.mark.parametrize(
+    ("runtime_dir", "made"),
+    [
+        ("/run/a/b", "a/b strata-supervisor"),
+        ("/run/a b", '"a b" strata-supervisor'),
+        ("/run/a:b", "strata-supervisor"),
+        ("/srv/strata", "strata-supervisor"),
+        ("/running/strata", "strata-supervisor"),
+    ],
+)
+def test_systemd_makes_the_sockets_directory_where_it_can(runtime_dir: str, made: str) -> None:
+    assert persistent(changed(CONTEXT, runtime_dir=runtime_dir))["RuntimeDirectory"] == [made]
 
 
 def test_the_context_of_this_process_names_its_own_interpreter_and_code() -> None:
