@@ -9,13 +9,13 @@ import importlib
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
+from strata import programs
 from strata.cli import modes
 from strata.embedded import cgroups
 from strata.errors import Unavailable
@@ -27,7 +27,6 @@ OLDEST_KERNEL, SANDBOX_KERNEL = (5, 6), (5, 11)
 OLDEST_SYSTEMD, STEPS_SYSTEMD = 252, 254
 OLDEST_PYTHON = (3, 11)
 _BUILT = 1_767_225_600  # 2026-01-01: no honest clock is before this program was written
-_APT = "apt-get install"
 
 
 class Finding(NamedTuple):
@@ -43,7 +42,7 @@ def kernel() -> Finding:
     """New enough for Strata, and for sandboxes."""
     release = platform.release()
     found = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
-    mend = f"{_APT} linux-image-amd64 && reboot"
+    mend = f"{programs.install('linux')}   # then reboot"
     if found < OLDEST_KERNEL:
         return Finding("kernel", FAIL, f"{release} is older than 5.6", mend)
     if found < SANDBOX_KERNEL:
@@ -74,7 +73,7 @@ def python() -> Finding:
     version = platform.python_version()
     if sys.version_info[:2] >= OLDEST_PYTHON:
         return Finding("python", OK, version)
-    return Finding("python", FAIL, f"{version} is older than 3.11", f"{_APT} python3.11 python3.11-venv")
+    return Finding("python", FAIL, f"{version} is older than 3.11", programs.install("python"))
 
 
 def systemd() -> Finding:
@@ -82,7 +81,7 @@ def systemd() -> Finding:
     version = modes.systemd_version()
     number = modes.version_number(version)
     if not number:
-        return Finding("systemd", FAIL, "not installed", f"{_APT} systemd")
+        return Finding("systemd", FAIL, "not installed", programs.install("systemd"))
     if number < OLDEST_SYSTEMD:
         return Finding("systemd", FAIL, f"{version} is older than {OLDEST_SYSTEMD}", "upgrade the distribution")
     if number < STEPS_SYSTEMD:
@@ -127,9 +126,10 @@ def cgroup_layout() -> Finding:
 
 def user_namespaces() -> Finding:
     """Sandboxes run as nobody outside, which takes a user namespace."""
-    if not shutil.which("unshare"):
-        return Finding("user namespaces", WARN, "cannot try: unshare is missing", f"{_APT} util-linux")
-    tried = subprocess.run(["unshare", "--user", "true"], capture_output=True, text=True, check=False)
+    unshare = programs.find("unshare")
+    if not unshare:
+        return Finding("user namespaces", WARN, "cannot try: unshare is missing", programs.install("util-linux"))
+    tried = subprocess.run([unshare, "--user", "true"], capture_output=True, text=True, check=False)
     if tried.returncode == 0:
         return Finding("user namespaces", OK, "may be made")
     mend = "sysctl -w user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1"
@@ -140,9 +140,9 @@ def user_namespaces() -> Finding:
 
 def bwrap() -> Finding:
     """Bubblewrap is what a sandbox is made with."""
-    path = shutil.which("bwrap")
+    path = programs.find("bwrap")
     if not path:
-        return Finding("bwrap", FAIL, "not installed; sandboxes are made with it", f"{_APT} bubblewrap")
+        return Finding("bwrap", FAIL, "not installed; sandboxes are made with it", programs.install("bubblewrap"))
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.strip()
     return Finding("bwrap", OK, said or path)
 
@@ -152,7 +152,7 @@ def pystemd() -> Finding:
     try:
         importlib.import_module("strata.systemd.bus")
     except (ImportError, OSError) as error:
-        return Finding("pystemd", FAIL, str(error), f"{_APT} libsystemd-dev gcc pkg-config python3-dev && make install")
+        return Finding("pystemd", FAIL, str(error), f"{programs.install('libsystemd')}   # then install Strata anew")
     return Finding("pystemd", OK, "speaks to systemd")
 
 

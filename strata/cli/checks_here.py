@@ -8,7 +8,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-from strata import config
+from strata import config, programs
 from strata.cli import call, format, modes
 from strata.cli.checks import FAIL, OK, WARN, Finding
 from strata.embedded import record
@@ -79,7 +79,7 @@ def journal(paths: Paths) -> Finding:
     try:
         code = modes.run(manager, modes.journalctl(manager, "--quiet", "--lines=0"), stdout=subprocess.DEVNULL)
     except StrataError as error:
-        return Finding("journal", FAIL, error.message, "apt-get install systemd")
+        return Finding("journal", FAIL, error.message, programs.install("systemd"))
     if code == 0:
         return Finding("journal", OK, f"readable ({manager.mode} mode)")
     return Finding("journal", FAIL, f"journalctl failed with status {code}", "systemctl restart systemd-journald")

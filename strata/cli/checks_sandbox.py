@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from strata import programs
 from strata.cli.checks import FAIL, OK, WARN, Finding
 
 _SECONDS = 30.0
@@ -16,13 +17,14 @@ _NEEDS_ROOT = "run Strata as root"
 
 
 class Row(NamedTuple):
-    """A feature: how bad it is without, what it is for, and how it is had."""
+    """A feature: how bad it is without, what it is for, and how it is had. `package` is what has to be installed."""
 
     feature: str
     name: str
     level: str
     good: str
     mend: str
+    package: str = ""
 
 
 DRIVERS = ("kernel", "fuse", "none")
@@ -39,7 +41,8 @@ ROWS = (
         "seccomp",
         FAIL,
         "system calls are filtered",
-        "apt-get install libseccomp2   # in a container: run it privileged",
+        "in a container: run it privileged",
+        "libseccomp",
     ),
     Row(
         "kernel",
@@ -53,7 +56,8 @@ ROWS = (
         "overlay by fuse-overlayfs",
         WARN,
         "works",
-        "apt-get install fuse-overlayfs && modprobe fuse   # in a container: pass /dev/fuse in",
+        "then modprobe fuse; in a container: pass /dev/fuse in",
+        "fuse-overlayfs",
     ),
     Row(
         "image",
@@ -97,5 +101,7 @@ def told(found: dict[str, str], root: bool) -> list[Finding]:
 def _row(row: Row, reason: str, root: bool) -> Finding:
     if not reason:
         return Finding(row.name, OK, row.good)
-    mend = _NEEDS_ROOT if not root and reason.startswith("only root") else row.mend
+    if not root and reason.startswith("only root"):
+        return Finding(row.name, row.level, reason, _NEEDS_ROOT)
+    mend = f"{programs.install(row.package)}   # {row.mend}" if row.package else row.mend
     return Finding(row.name, row.level, reason, mend)

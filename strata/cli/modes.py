@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from strata import programs
 from strata.embedded import boot
 from strata.embedded.record import Embedded
 from strata.errors import Unavailable
@@ -44,7 +45,6 @@ class Manager(NamedTuple):
     embedded: Embedded | None = None
 
 
-_INSTALL = "install it with `apt-get install systemd` (or your distribution's way)"
 _LINGER = "log in through a systemd session, or run `loginctl enable-linger $USER` as root and log in again"
 
 
@@ -75,7 +75,11 @@ def impossible(facts: Facts, mode: Mode) -> str:
         return "it needs root; run it with sudo, or use --mode user"
     if mode == "system":
         return "" if facts.booted else "PID 1 is not systemd; use --mode embedded"
-    return "" if facts.installed else f"no systemd is installed; {_INSTALL}"
+    return "" if facts.installed else f"no systemd is installed; {_install()}"
+
+
+def _install() -> str:
+    return f"install it: {programs.install('systemd')}"
 
 
 def facts() -> Facts:
@@ -128,7 +132,7 @@ def run(manager: Manager, argv: Sequence[str], stdout: int | None = None) -> int
     try:
         code = subprocess.run(argv, stdout=stdout, check=False).returncode
     except FileNotFoundError as error:
-        raise Unavailable(f"cannot run {argv[0]}: it is not installed; {_INSTALL}") from error
+        raise Unavailable(f"cannot run {argv[0]}: it is not installed; {_install()}") from error
     return 128 - code if code < 0 else code
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import NoReturn
 
 import click
 
-from strata import config
+from strata import config, programs
 from strata.cli import call, down, modes, output, up
 from strata.cli.modes import Manager
 from strata.errors import Conflict, InvalidArgument, Unavailable
@@ -55,8 +54,8 @@ def command(mode: Mode | None, insecure_no_auth: bool) -> int:
         sys.stderr.write("usage: strata run [OPTIONS]; `strata --help` names the variables that set it up\n")
         output.note(f"error: {error.message}")
         return 1
-    if shutil.which("bwrap") is None:
-        raise Unavailable("bwrap is required: install it with `apt-get install bubblewrap`")
+    if not programs.find("bwrap"):
+        raise Unavailable(f"bwrap is required: {programs.install('bubblewrap')}")
     return _serve(paths, mode, settings)
 
 

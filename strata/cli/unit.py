@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from strata import programs
 from strata.cli import format, modes, options, output, rendered
 from strata.cli.group import Group
 from strata.cli.table import Cell
@@ -87,4 +88,4 @@ def _analyze(paths: Paths, files: Sequence[Path]) -> int:
     try:
         return subprocess.run(argv, check=False).returncode
     except FileNotFoundError as error:
-        raise Unavailable("cannot verify: systemd-analyze is not installed; `apt-get install systemd`") from error
+        raise Unavailable(f"cannot verify: systemd-analyze is not installed; {programs.install('systemd')}") from error

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from strata import programs
 from strata.errors import Unavailable
 from strata.sandbox import syscalls
 from strata.sandbox.syscalls import ALLOW, Case, Rule
@@ -27,6 +28,8 @@ RET_KILL_PROCESS, RET_ERRNO, RET_ALLOW = 0x8000_0000, 0x0005_0000, 0x7FFF_0000
 NR, ARCH, ARGS = 0, 4, 16  # offsets in struct seccomp_data; both machines keep the low word of an argument first
 # <linux/bpf_common.h>: load a word, mask it, jump, compare, return
 LOAD, AND, JUMP, EQUAL, AT_LEAST, RETURN = 0x20, 0x54, 0x05, 0x15, 0x35, 0x06
+LIBRARY = "libseccomp.so.2"
+"""As the loader finds it. Who builds Strata for a system without /usr/lib, such as NixOS, puts its whole path here."""
 
 _X32 = 0x4000_0000  # set in the number of every x32 call, which otherwise looks like one of x86_64
 _NUMBERS_END = 0x1_0000_0000
@@ -82,11 +85,9 @@ def number_of(name: str, machine: str) -> int:
 @functools.cache
 def _resolve() -> ctypes._NamedFuncPointer:
     try:
-        library = ctypes.CDLL("libseccomp.so.2")
+        library = ctypes.CDLL(LIBRARY)
     except OSError as error:
-        raise Unavailable(
-            f"cannot filter system calls: {error}; install libseccomp (`apt-get install libseccomp2`)"
-        ) from error
+        raise Unavailable(f"cannot filter system calls: {error}; {programs.install('libseccomp')}") from error
     resolve = library.seccomp_syscall_resolve_name_arch
     resolve.argtypes, resolve.restype = (ctypes.c_uint32, ctypes.c_char_p), ctypes.c_int
     return resolve

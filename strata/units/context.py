@@ -11,7 +11,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from strata.config import VARIABLES
+from strata import programs
+from strata.config import DEFAULTS, VARIABLES, CoreSettings, Settings
 from strata.paths import Paths
 from strata.units.access import Access, access
 
@@ -22,7 +23,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """`code_paths` are directories that every service must be able to read; `code` is how sealed ones get to.
 
     `settings` are the variables that override the settings file: who starts Strata sets them for all of it.
-    `run` is where RuntimeDirectory= makes directories (systemd.exec(5)).
+    `core` says which core services run here. The three files are handed over as credentials; "" is none.
+    `run` is where RuntimeDirectory= makes directories (systemd.exec(5)). `path` is the core's PATH, "" where that
+    which systemd gives its units will do.
     """
 
     mode: Mode
@@ -35,8 +38,13 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     code: Access
     node_id: str = "local-0"
     api_address: str = "127.0.0.1:2280"
+    core: CoreSettings = CoreSettings()
+    identity_key_file: str = ""
+    api_tls_certificate: str = ""
+    api_tls_key: str = ""
     settings: tuple[tuple[str, str], ...] = ()
     run: str = "/run"
+    path: str = ""
 
     @property
     def private(self) -> bool:
@@ -52,6 +60,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             "config_dir": self.config_dir,
             "node_id": self.node_id,
             "api_address": _stream(self.api_address),
+            "identity_key_file": self.identity_key_file,
+            "api_tls_certificate": self.api_tls_certificate,
+            "api_tls_key": self.api_tls_key,
         }
 
 
@@ -62,10 +73,11 @@ def _stream(address: str) -> str:
     return f"{numeric}:{port}"
 
 
-def context(
-    mode: Mode, systemd_version: int, paths: Paths, node_id: str = "local-0", api_address: str = "127.0.0.1:2280"
-) -> Context:
-    """The context of this very process: its interpreter, its code, the machine's permissions."""
+def context(mode: Mode, systemd_version: int, paths: Paths, here: Settings = DEFAULTS) -> Context:
+    """The context of this very process: its interpreter, its code, the machine's permissions.
+
+    Raises InvalidArgument for a STRATA_PATH that is no list of directories.
+    """
     code_paths = own_code()
     runtime, config = str(paths.runtime_dir), str(paths.config_dir)
     seen = (*code_paths, runtime, *((config,) if os.path.isdir(config) else ()))
@@ -78,10 +90,15 @@ def context(
         python=sys.executable,
         code_paths=code_paths,
         code=access(seen),
-        node_id=node_id,
-        api_address=api_address,
+        node_id=here.node_id,
+        api_address=here.api.address,
+        core=here.core,
+        identity_key_file=here.identity.key_file,
+        api_tls_certificate=here.api.tls_certificate,
+        api_tls_key=here.api.tls_key,
         settings=settings_here(os.environ),
         run=own_run(os.environ) if mode == "user" else "/run",
+        path=programs.search_path(os.environ),
     )
 
 

@@ -339,7 +339,6 @@ def test_161_fuse_that_is_not_installed_warns_and_runs_as_none(directory: Path) 
 @pytest.fixture
 def no_fuse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr("strata.sandbox.layers.fuse._DIRECTORIES", ())
     monkeypatch.setattr("strata.sandbox.layers.bwrap.program", lambda: "/usr/bin/bwrap")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from strata import programs
 from strata.cli import modes
 from strata.cli.modes import Facts, choose
 from strata.errors import Unavailable
@@ -34,7 +35,7 @@ def test_the_machine_decides(facts: Facts, mode: str) -> None:
     [
         (NOTHING, "enable-linger"),
         (NOTHING._replace(booted=True), "or do the same as root"),
-        (NOTHING._replace(root=True, installed=False), "apt-get install systemd"),
+        (NOTHING._replace(root=True, installed=False), programs.install("systemd")),
     ],
 )
 def test_where_nothing_is_possible_the_error_says_what_to_do(facts: Facts, says: str) -> None:

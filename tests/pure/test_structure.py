@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parent.parent.parent
 # A part imports from lower floors and from itself, and nothing else of ours.
 FLOORS = (
     ("words", {"errors", "types"}),
-    ("ground", {"config", "durable", "log", "paths", "settings", "values"}),
+    ("ground", {"config", "durable", "log", "paths", "programs", "settings", "values"}),
     ("tools", {"units", "templates", "sockets", "policy"}),
     ("hands", {"systemd", "embedded", "client"}),
     ("rooms", {"supervisor", "registry", "identity", "fs", "sandbox"}),

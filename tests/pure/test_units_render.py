@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strata.config import Settings
 from strata.errors import InvalidArgument
 from strata.paths import Paths
 from strata.units import manifest, render
@@ -297,8 +298,18 @@ def test_systemd_makes_the_sockets_directory_where_it_can(runtime_dir: str, made
 
 
 def test_the_context_of_this_process_names_its_own_interpreter_and_code() -> None:
-    found = context("embedded", 252, Paths(Path("/run/s"), Path("/var/s"), Path("/no/such")), "node-1")
+    found = context("embedded", 252, Paths(Path("/run/s"), Path("/var/s"), Path("/no/such")), Settings("node-1"))
     assert Path(found.python).exists()
     assert set(own_code()) == set(found.code_paths)
     assert str(Path(render.__file__).parent.parent) in found.code_paths
     assert found.node_id == "node-1"
+
+
+def test_strata_path_is_the_path_of_the_core_and_of_nothing_else() -> None:
+    there = changed(CONTEXT, path="/nix/store/a-tools/bin:/nix/store/b-tools/bin")
+    lines = [f"Environment={name}={there.path}" for name in ("STRATA_PATH", "PATH")]
+    core = [render.render_supervisor(there), *(render.render(one, there)[0] for one in manifest.load_core())]
+    for unit in core:
+        assert [line for line in unit.text.splitlines() if "PATH=" in line] == lines, unit.name
+    assert "PATH=" not in render.render(HELLO, there)[0].text
+    assert "PATH=" not in render.render_supervisor(CONTEXT).text

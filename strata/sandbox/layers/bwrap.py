@@ -8,8 +8,9 @@ lost their parents are reaped by the kernel, because it ignores SIGCHLD (sigacti
 
 from __future__ import annotations
 
-import os
+import errno
 
+from strata import programs
 from strata.sandbox.layers.plan import Root
 
 HOSTNAME = "strata"
@@ -37,8 +38,7 @@ def arguments(root: Root, *, network: str, info_fd: int, seccomp_fd: int | None 
 
 
 def program() -> str:
-    """Path of bubblewrap. Raises OSError ENOENT, saying that it is required."""
-    for directory in os.environ.get("PATH", "/usr/bin").split(":"):
-        if os.access(path := f"{directory}/bwrap", os.X_OK):
-            return path
-    raise FileNotFoundError(2, "bwrap is required; install the package bubblewrap")
+    """Path of bubblewrap. Raises FileNotFoundError, saying that it is required."""
+    if path := programs.find("bwrap"):
+        return path
+    raise FileNotFoundError(errno.ENOENT, f"bwrap is required: {programs.install('bubblewrap')}")

@@ -14,21 +14,13 @@ import os
 from collections.abc import Sequence
 from typing import NoReturn
 
+from strata import programs
 from strata.sandbox.launcher import joining, kernel
 from strata.sandbox.launcher.userns import RANGE
 from strata.sandbox.layers.plan import ROOT, STAGE, Plan
 
 _DEVICE = "/dev/fuse"
 _MOUNT = "rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
-_DIRECTORIES = ("/usr/bin", "/usr/local/bin", "/run/current-system/sw/bin")
-
-
-def program() -> str:
-    """Path of fuse-overlayfs. Raises FileNotFoundError saying what to install."""
-    for directory in (*os.environ.get("PATH", "").split(":"), *_DIRECTORIES):
-        if os.access(path := f"{directory}/fuse-overlayfs", os.X_OK):
-            return path
-    raise FileNotFoundError(errno.ENOENT, "there is no fuse-overlayfs; install the package of that name")
 
 
 def _device() -> int:
@@ -41,7 +33,7 @@ def _device() -> int:
 
 def mount(plan: Plan, lowers: Sequence[str], userns: int | None) -> int:
     """Mount an overlay of the layers at the stage on its root. The pid of fuse-overlayfs, which ends with the mount."""
-    path = program()
+    path = programs.required("fuse-overlayfs", "fuse-overlayfs")
     device = _device()
     try:
         flags = kernel.MS_NOSUID | kernel.MS_NODEV

@@ -15,6 +15,7 @@ import os
 import zlib
 from collections.abc import Iterator
 
+from strata import programs
 from strata.sandbox.launcher import kernel
 from strata.sandbox.layers import loop
 
@@ -29,7 +30,6 @@ _EXTENDED = "root_owner=0:0,num_backup_sb=0"
 _MIB = 1024 * 1024
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
 _SMALLEST = 2 * _MIB
-_DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/run/current-system/sw/bin")
 
 
 def empty(stock: str, size: int, inodes: int) -> str:
@@ -61,18 +61,10 @@ def _stocked(stock: str, size: int, inodes: int) -> str:
     return f"{stock}/empty-{size}-{inodes}-{form:08x}.ext4"
 
 
-def formatter() -> str:
-    """Path of mke2fs. Raises OSError ENOENT, saying what to install."""
-    for directory in (*_DIRECTORIES, *os.environ.get("PATH", "").split(":")):
-        if os.access(path := f"{directory}/mke2fs", os.X_OK):
-            return path
-    raise OSError(errno.ENOENT, "cannot make a disk image: there is no mke2fs; install e2fsprogs")
-
-
 def _format(path: str, size: int, inodes: int) -> None:
     if size < _SMALLEST:
         raise OSError(errno.EINVAL, f"cannot make a disk of {size} bytes: it takes {_SMALLEST} at least")
-    program = formatter()
+    program = programs.required("mke2fs", "e2fsprogs")
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     os.ftruncate(fd, size)
     os.close(fd)
