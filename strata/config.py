@@ -14,6 +14,7 @@ from strata.paths import Paths
 from strata.settings import (
     CORE_NEEDS,
     DAY,
+    DEFAULTS,
     ApiSettings,
     CoreSettings,
     FsSettings,
@@ -28,6 +29,7 @@ from strata.settings import (
 
 __all__ = [
     "CORE_NEEDS",
+    "DEFAULTS",
     "DRIVERS",
     "FILE_NAME",
     "NETWORKS",

@@ -121,3 +121,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operators: OperatorSettings = OperatorSettings()
     sandbox: SandboxSettings = SandboxSettings()
     api: ApiSettings = ApiSettings()
+
+
+DEFAULTS = Settings()

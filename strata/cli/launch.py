@@ -34,8 +34,7 @@ class NotHealthy(Exception):
 def start_units(bus: Bus, manager: Manager, paths: Paths) -> None:
     """Start strata.slice and the supervisor, unless the supervisor is up. Raises StrataError."""
     version = version_number(bus.version())
-    settings = config.load(paths)
-    here = context.context(manager.mode, version, paths, settings.node_id, settings.api.address)
+    here = context.context(manager.mode, version, paths, config.load(paths))
     refuse_foreign(bus, paths)
     status = bus.status(names.SUPERVISOR)
     if status.running:

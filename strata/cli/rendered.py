@@ -21,14 +21,8 @@ def context_here(paths: Paths) -> Context:
     manager = modes.current(paths)
     mode = manager.mode if manager else modes.choose(modes.facts()).mode
     version = manager.embedded.version if manager and manager.embedded else 0
-    settings = config.load(paths)
-    return contexts.context(
-        mode,
-        version or modes.version_number(modes.systemd_version()),
-        paths,
-        settings.node_id,
-        settings.api.address,
-    )
+    version = version or modes.version_number(modes.systemd_version())
+    return contexts.context(mode, version, paths, config.load(paths))
 
 
 def texts(name: str, paths: Paths) -> tuple[render.UnitText, ...]:
@@ -63,4 +57,4 @@ def _declared(paths: Paths) -> list[Manifest]:
         users, _ = manifests.load_directory(paths.services_d)
     except StrataError:  # a directory that cannot be read hides no core service; `doctor` and `reload` tell of it
         users = []
-    return [*manifests.load_core(), *users]
+    return [*manifests.load_core(config.load(paths).core), *users]

@@ -21,13 +21,14 @@ log = logging.getLogger(__name__)
 
 
 def declared(paths: Paths, context: Context) -> tuple[list[Service], list[str]]:
-    """Every declared service in dependency order, and what is wrong with those that cannot be.
+    """Every declared service in dependency order, of the core what the settings want, and what is wrong with those
+    that cannot be.
 
     A broken manifest takes down neither the others nor the core: it is left out, and so is what depends on it.
     """
     users, broken = manifests.load_directory(paths.services_d)
     problems = [error.message for error in broken]
-    usable = _ordered([*manifests.load_core(), *users], problems)
+    usable = _ordered([*manifests.load_core(context.core), *users], problems)
     services = []
     for manifest in usable:
         try:

@@ -81,7 +81,7 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
         try:
             await manager.open()
             version = await manager.version()
-            where = context(_mode(), _major(version), paths, settings.node_id, settings.api.address)
+            where = context(_mode(), _major(version), paths, settings)
             trust, converge, probes = Trust(), Converge(board, operations), Probes(board, operations)
             leases, publication = Leases(board, paths.socket("registry")), Publication(board, paths)
             trust.key_listeners.append(publication.keys_changed)

@@ -22,7 +22,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
-PLACEHOLDERS = ("python", "runtime_dir", "state_dir", "config_dir", "name", "node_id", "api_address")
+PLACEHOLDERS = (
+    *("python", "runtime_dir", "state_dir", "config_dir", "name", "node_id", "api_address"),
+    *("identity_key_file", "api_tls_certificate", "api_tls_key"),
+)
 
 
 class FieldError(InvalidArgument):

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from strata import values
+from strata.config import DEFAULTS, CoreSettings
 from strata.errors import InvalidArgument
 from strata.units import contract, fields, names
 from strata.units.model import Health, Limits, Manifest, Restart, Socket, Verbatim
@@ -207,9 +208,10 @@ def _contents(source: str) -> bytes:
     return raw
 
 
-def load_core() -> tuple[Manifest, ...]:
-    """The core services, in the order in which they start."""
-    return order([load(path, core=True) for path in sorted(CORE_DIRECTORY.glob("*.toml"))])
+def load_core(core: CoreSettings = DEFAULTS.core) -> tuple[Manifest, ...]:
+    """The core services that are to run, in the order in which they start."""
+    found = order([load(path, core=True) for path in sorted(CORE_DIRECTORY.glob("*.toml"))])
+    return tuple(manifest for manifest in found if getattr(core, manifest.name))
 
 
 def load_directory(directory: str | os.PathLike[str]) -> tuple[list[Manifest], list[ManifestError]]:

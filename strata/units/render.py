@@ -46,7 +46,7 @@ def _texts(manifest: Manifest, context: Context, mark: str) -> tuple[UnitText, .
         "unit": fill.verbatim(manifest.unit),
         "command": [fill(word) for word in manifest.command],
         "environment": {key: fill(value) for key, value in manifest.environment.items()},
-        "credentials": {key: fill(value) for key, value in manifest.credentials.items()},
+        "credentials": {key: path for key, value in manifest.credentials.items() if (path := fill(value))},
         "listen": fill(manifest.socket.listen) if manifest.socket else "",
         "after": [_dependency(name) for name in manifest.after],
         "digest": mark,
