@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 
 import msgspec
 import pyseto
@@ -211,6 +212,19 @@ def test_open_methods_ask_for_nothing(trust: Trust) -> None:
 )
 def test_operators_are_told_by_the_kernel(trust: Trust, operator: Call) -> None:
     assert Gate(trust, OperatorSettings(uids=(1001,), gids=(7,)))(Access.OPERATOR, operator) is None
+
+
+def test_members_of_a_group_named_in_the_settings_are_operators_and_no_other_groups(trust: Trust) -> None:
+    there = grp.getgrall()[-1]
+    gate = Gate(trust, OperatorSettings(groups=("no-such-group", there.gr_name)))
+    assert gate.is_operator(Peer(5, 1234, there.gr_gid))
+    assert gate.is_operator(Peer(5, 1234, 4_000_000, (4_000_000, there.gr_gid)))
+    assert not gate.is_operator(Peer(5, 1234, 4_000_000, (4_000_000,)))
+
+
+def test_a_group_that_the_machine_does_not_have_is_nobody(trust: Trust) -> None:
+    gate = Gate(trust, OperatorSettings(groups=("no-such-group",)))
+    assert not gate.is_operator(Peer(5, 1234, 1234, (1234,)))
 
 
 def test_041_a_stranger_without_a_token_is_no_operator(trust: Trust) -> None:
