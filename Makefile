@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Strata's verbs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down test check fmt docs bench lock clean
+.PHONY: help up down test check fmt docs bench lock deb clean
 
 PYTHON := .venv/bin/python
 
@@ -43,6 +43,10 @@ bench: ## measure, beside baselines in the same run
 
 lock: ## resolve the dependencies anew (scripts/lock --upgrade for newer ones)
 	@scripts/lock
+
+deb: ## build the Debian package for this machine's release into dist/
+	@scripts/bootstrap run
+	@scripts/deb
 
 clean: down ## stop Strata and remove all that was installed or built here
 	@rm -rf .venv .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
