@@ -207,6 +207,7 @@ def _check_sandbox(sandbox: SandboxSettings) -> None:
     for key, directory in (("base_rootfs", sandbox.base_rootfs), ("session_root", sandbox.session_root)):
         if directory and (not os.path.isabs(directory) or "\0" in directory):
             raise InvalidArgument(f"sandbox.{key} must be an absolute path")
+    _check_tools("sandbox.tools", sandbox.tools)
     check_limits("sandbox.limits", sandbox.limits)
     for name, template in sandbox.templates.items():
         _check_template(f"sandbox.templates.{name}", template)
@@ -217,7 +218,15 @@ def _check_template(key: str, template: TemplateSettings) -> None:
         _one_of(f"{key}.network", template.network, NETWORKS)
     if template.ttl:
         _readable(f"{key}.ttl", template.ttl, values.microseconds)
+    _check_tools(f"{key}.tools", template.tools or ())
     limits_of(LimitSettings(), template.limits, f"{key}.limits")
+
+
+def _check_tools(key: str, tools: tuple[str, ...]) -> None:
+    for tree in tools:
+        below = tree.startswith(("/nix/store/", "/run/current-system/")) and "/../" not in f"{tree}/"
+        if not below or ":" in tree or not tree.isprintable():  # it stands in a PATH
+            raise InvalidArgument(f"{key}: {tree!r} must be a directory below /nix/store, which sessions see")
 
 
 def limits_of(before: LimitSettings, changes: Mapping[str, str | int], key: str = "limits") -> LimitSettings:

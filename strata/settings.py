@@ -78,6 +78,7 @@ class TemplateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     description: str = ""
     base_rootfs: str | None = None
+    tools: tuple[str, ...] | None = None
     limits: dict[str, str | int] = {}
     env: dict[str, str] = {}
     network: str = ""  # isolated or host
@@ -88,6 +89,7 @@ class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How sessions are made (spec 2.2 names the first seven). Durations as in systemd.time(7)."""
 
     base_rootfs: str = ""  # "" is the host's /usr with an /etc of our own
+    tools: tuple[str, ...] = ()  # trees below /nix/store whose bin is on PATH inside, where the base is the host's
     session_root: str = ""  # "" is `sandbox` in the state directory
     session_ttl: str = "30m"  # idle for so long, a session is closed
     max_sessions: int = 100

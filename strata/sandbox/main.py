@@ -29,6 +29,7 @@ from strata.sandbox.opening import Tools
 from strata.sandbox.permission import SandboxGate
 from strata.sandbox.priming import Primer, own_group
 from strata.sandbox.room import Room
+from strata.sandbox.tools import usual
 from strata.sockets import listen
 from strata.sockets.limits import LIMITS
 from strata.sockets.server import Server
@@ -113,7 +114,8 @@ def _prepare(room: Room) -> None:
     disks = {(values.size(each.disk_max), each.inodes_max) for each in limits}
     network = "isolated" if settings.isolate_network else "host"
     try:
-        cannot = stock.prepare(str(room.root / "stock"), network, disks, room.mapped, alone=not room.sessions)
+        given = settings.tools or usual()
+        cannot = stock.prepare(str(room.root / "stock"), network, given, disks, room.mapped, alone=not room.sessions)
     except OSError as error:
         raise Unavailable(f"cannot prepare for sandboxes: {error}") from error
     for sentence in cannot:

@@ -27,6 +27,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     uid_base: int
     mapped: bool  # a range of user ids of its own, not the caller's single one
     base: str
+    tools: tuple[str, ...] = ()
     driver: str
     network: str
     limits: LimitSettings

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from strata import values
 from strata.errors import Conflict, Internal, NotFound, ResourceExhausted
-from strata.sandbox import launching
+from strata.sandbox import launching, tools
 from strata.sandbox.cgroup import Group
 from strata.sandbox.children import Child, watch
 from strata.sandbox.ids import Key
@@ -218,7 +218,9 @@ class Session:
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a command: nothing of the server's, the session's own, what the caller adds."""
-        return {**ENVIRONMENT, **self.record.env, **(extra or {})}
+        usual = ENVIRONMENT | {"SHELL": self.record.shell or ENVIRONMENT["SHELL"]}
+        told = tools.environment(self.record.tools, ENVIRONMENT["PATH"])
+        return {**usual, **told, **self.record.env, **(extra or {})}
 
     # ---
 
@@ -264,6 +266,7 @@ def root_plan(record: Record, directory: Path) -> dict[str, Any]:
     return {
         "directory": str(directory),
         "base": record.base,
+        "tools": list(record.tools),
         "driver": record.driver,
         "layers": list(record.layers),
         "disk_bytes": values.size(record.limits.disk_max),

@@ -16,6 +16,7 @@ import msgspec
 from strata import values
 from strata.config import DRIVERS, NETWORKS, LimitSettings, SandboxSettings, TemplateSettings, limits_of
 from strata.errors import InvalidArgument, NotFound, PermissionDenied
+from strata.sandbox import tools
 from strata.sandbox.params_session import CreateParams
 from strata.sandbox.record import Record
 
@@ -45,6 +46,7 @@ def wanted(params: CreateParams, settings: SandboxSettings, fixed: Fixed) -> Rec
     limits = _limits(params, limits_of(settings.limits, template.limits), fixed)
     ttl = seconds("ttl", params.ttl or template.ttl or settings.session_ttl)
     lifetime = _lifetime(params, settings, fixed)
+    base = _base(params, template, settings, fixed)
     now = time.time()
     return Record(
         owner=params.key.owner,
@@ -52,7 +54,8 @@ def wanted(params: CreateParams, settings: SandboxSettings, fixed: Fixed) -> Rec
         created_at=now,
         uid_base=fixed.uid_base,
         mapped=fixed.mapped,
-        base=_base(params, template, settings, fixed),
+        base=base,
+        tools=_tools(base, template, settings),
         driver=_one_of("driver", params.driver or settings.overlay_driver, DRIVERS),
         network=_network(params, template, settings, fixed),
         limits=limits,
@@ -149,6 +152,14 @@ def _base(params: CreateParams, template: TemplateSettings, settings: SandboxSet
             f"cannot use the base {base!r}: it must be the absolute path of a directory", param="base"
         )
     return os.path.realpath(base) if base else ""
+
+
+def _tools(base: str, template: TemplateSettings, settings: SandboxSettings) -> tuple[str, ...]:
+    """A base is whole in itself, unless the template adds to it."""
+    given = template.tools if template.tools is not None else () if base else settings.tools or tools.usual()
+    if missing := [tree for tree in given if not os.path.isdir(tree)]:
+        raise InvalidArgument(f"cannot give a session the tools {missing[0]!r}: there is no such directory here")
+    return tuple(given)
 
 
 def _network(params: CreateParams, template: TemplateSettings, settings: SandboxSettings, fixed: Fixed) -> str:

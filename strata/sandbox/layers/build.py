@@ -13,12 +13,13 @@ import errno
 import os
 from typing import Any
 
+from strata import programs
 from strata.sandbox.launcher import kernel
 from strata.sandbox.layers import binding, devices, disk, fuse, overlay, plain, skeleton
 from strata.sandbox.layers.plan import LOWER, MARK, ROOT, STAGE, Plan, Root, lowers_of, read
 
-_SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh", "/usr/bin/sh")
-_NIX_SHELLS = ("/run/current-system/sw/bin/bash", "/run/current-system/sw/bin/sh")
+_USUAL = ("", "/usr")
+_SYSTEM = "/run/current-system"
 _RUN_BYTES = 16 * 1024 * 1024
 _EXCHANGE_BYTES = 16 * 1024 * 1024
 _EXCHANGE_FILES = 4096
@@ -66,9 +67,9 @@ def _lowers(plan: Plan, userns: int | None) -> list[str]:
         os.mkdir(f"{STAGE}/layer{number}")
         disk.mount_layer(path, f"{STAGE}/layer{number}", userns)
     if plan.base:
-        sources = {"base": plan.base, "places": skeleton.bare(plan.stock)}
+        sources = {"base": plan.base, "places": skeleton.bare(plan.stock, store=bool(plan.tools))}
     else:
-        sources = {"skeleton": skeleton.full(plan.stock, host_shell(), plan.network)}
+        sources = {"skeleton": skeleton.full(plan.stock, host_shell(plan.tools), plan.network)}
     for name, source in sources.items():
         os.mkdir(f"{STAGE}/{name}")
         binding.bind(source, f"{STAGE}/{name}", userns)
@@ -113,15 +114,19 @@ DRIVERS = tuple(_CHAINS)
 def _furnish(plan: Plan, userns: int | None, warnings: list[str]) -> None:
     """What lies on top of the layers: the host's programs, and file systems of the session's own."""
     owner = f"uid={plan.uid_base},gid={plan.uid_base}"
-    if not plan.base:
-        for name in ("usr", *skeleton.MERGED, "nix/store"):
-            if os.path.isdir(f"/{name}") and not os.path.islink(f"/{name}"):
-                _bind_host(f"/{name}", userns, warnings)
+    for path in host_places(plan.base, plan.tools):
+        _bind_host(path, userns, warnings)
     tmp, run = plan.part_of_memory(plan.tmp_bytes, 4), plan.part_of_memory(_RUN_BYTES, 16)
     binding.tmpfs(f"{ROOT}/tmp", f"mode=1777,size={tmp},nr_inodes={plan.inodes},{owner}")
     binding.tmpfs(f"{ROOT}/run", f"mode=755,size={run},nr_inodes=4096,{owner}")
-    if not plan.base and os.path.islink("/run/current-system"):
-        os.symlink(os.readlink("/run/current-system"), f"{ROOT}/run/current-system")
+    if any(tree.startswith(f"{_SYSTEM}/") for tree in plan.tools):
+        os.symlink(os.path.realpath(_SYSTEM), ROOT + _SYSTEM)
+
+
+def host_places(base: str, tools: tuple[str, ...]) -> list[str]:
+    """What a session sees of the host, as far as the host has it; of /nix the store alone, never what is beside it."""
+    names = ("usr", *skeleton.MERGED, "nix/store") if not base else ("nix/store",) if tools else ()
+    return [path for path in (f"/{name}" for name in names) if os.path.isdir(path) and not os.path.islink(path)]
 
 
 def _bind_host(path: str, userns: int | None, warnings: list[str]) -> None:
@@ -144,9 +149,15 @@ def _exchange() -> str:
     return path
 
 
-def host_shell() -> str:
+def host_shell(tools: tuple[str, ...]) -> str:
     """Root's shell in the skeleton: the best one that the host has."""
-    return next((path for path in (*_SHELLS, *_NIX_SHELLS) if os.access(path, os.X_OK)), "/bin/sh")
+    return next(iter(_executable(tools)), "/bin/sh")
+
+
+def _executable(tools: tuple[str, ...]) -> list[str]:
+    """The shells that there are, each bash before any sh: /bin/sh may be a bash that does as an sh would."""
+    names = [f"{tree}/bin/{name}" for name in ("bash", "sh") for tree in (*_USUAL, *tools)]
+    return [path for path in names if os.access(path, os.X_OK)]
 
 
 def _shells(plan: Plan) -> tuple[str, str]:
@@ -154,11 +165,12 @@ def _shells(plan: Plan) -> tuple[str, str]:
     outside = os.open("/", os.O_PATH | os.O_CLOEXEC)
     os.chroot(ROOT)
     try:
-        found = [path for path in (*_SHELLS, *_NIX_SHELLS) if os.access(path, os.X_OK)]
+        found = _executable(plan.tools)
     finally:
         os.fchdir(outside)
         os.chroot(".")
         os.close(outside)
     if not found:
-        raise OSError(errno.ENOENT, f"cannot open a session: there is no shell in {plan.base or '/usr'}")
+        mend = "" if plan.base else f"; {programs.install('shell')}"
+        raise OSError(errno.ENOENT, f"cannot open a session: there is no shell in {plan.base or '/usr'}{mend}")
     return found[0], next((path for path in found if path.endswith("/sh")), found[0])

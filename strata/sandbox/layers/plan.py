@@ -30,6 +30,7 @@ class Plan(NamedTuple):
 
     directory: str
     base: str  # "" is the host's own /usr
+    tools: tuple[str, ...]  # trees of programs below /nix/store, which is shown for them
     driver: str  # auto, kernel, fuse or none
     layers: tuple[str, ...]
     disk_bytes: int
@@ -78,6 +79,7 @@ def read(raw: dict[str, Any]) -> Plan:
     return Plan(
         directory,
         raw.get("base", ""),
+        tuple(raw.get("tools", ())),
         raw.get("driver", "auto"),
         tuple(raw.get("layers", ())),
         raw["disk_bytes"],

@@ -31,7 +31,7 @@ def probe(stock: str = "") -> dict[str, str]:
     directory = tempfile.mkdtemp(prefix="strata-probe-")
     try:
         stock = stock or f"{directory}/stock"
-        skeleton.full(stock, build.host_shell(), "isolated")  # once, not by each
+        skeleton.full(stock, build.host_shell(()), "isolated")  # once, not by each
         begun = {name: _begin(check, _Trial(f"{directory}/{name}", stock)) for name, check in _CHECKS.items()}
         return {name: _why(*begun) for name, begun in begun.items()}
     finally:
@@ -115,7 +115,8 @@ def _owners(trial: _Trial) -> None:
     namespace = _private()
     if namespace is None:
         raise OSError(0, "only root may map a range of users: inside there is one user")
-    binding.bind("/usr", STAGE, namespace)
+    for path in build.host_places("", ()):
+        binding.bind(path, STAGE, namespace)
 
 
 _CHECKS = {

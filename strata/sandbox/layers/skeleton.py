@@ -19,6 +19,7 @@ from strata.sandbox.layers import erase
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Below / these are links into /usr, or directories of their own; inside they are as on the host."""
 
+STORE = "nix/store"
 _PLACES = (("dev", 0o755), ("proc", 0o555), ("root", 0o700), ("run", 0o755), ("tmp", 0o1777))
 NAMES = frozenset(name for name, _ in _PLACES)
 """Directories that are a session's own, whatever the base has in them."""
@@ -43,22 +44,23 @@ _LINKS = {
 # which certificates to trust, what time it is.
 _COPIED = (
     *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "protocols", "services"),
-    *("ssl/certs", "ssl/openssl.cnf", "pki/tls", "pki/ca-trust/extracted", "ca-certificates"),
+    *("zoneinfo", "ssl/certs", "ssl/openssl.cnf", "pki/tls", "pki/ca-trust/extracted", "ca-certificates"),
 )
 _VISIBLE = ("/usr/", "/nix/store/")  # of the host, also inside
 _LONGEST = 4 * 1024 * 1024
 _FORM = 1  # of the tree: a change of the tables above shows by itself, one of the code does not
 
 
-def bare(stock: str) -> str:
-    """A directory with the mount points alone, to lie below a base tree."""
-    return _ensure(stock, "places", _make_places, "")
+def bare(stock: str, store: bool = False) -> str:
+    """A directory with the mount points alone, to lie below a base tree; with `store`, /nix/store is one."""
+    return _ensure(stock, "places", lambda path: _make_places(path, store), STORE if store else "")
 
 
 def full(stock: str, shell: str, network: str) -> str:
     """A directory with all that is not of the host's /usr. With the `host` network it knows the host's name servers."""
     names = _read("/etc/resolv.conf") if network == "host" else b""
-    layout = [(name, _place("/" + name)) for name in (*MERGED, "nix")]
+    # On NixOS all that /etc has is links through /etc/static, which alone changes with the system.
+    layout = [(name, _place("/" + name)) for name in (*MERGED, STORE, "etc/static")]
     sources = [_mark("/etc/" + name) for name in _COPIED]
     seen = repr((layout, sources, names, shell))
     return _ensure(stock, "skeleton", lambda path: _make_full(path, shell, names), seen)
@@ -81,13 +83,15 @@ def _ensure(stock: str, name: str, make: Callable[[str], None], seen: str) -> st
     return path
 
 
-def _make_places(path: str) -> None:
+def _make_places(path: str, store: bool) -> None:
     for name, mode in _PLACES:
         _directory(f"{path}/{name}", mode)
+    if store:
+        _directory(f"{path}/{STORE}", 0o755)
 
 
 def _make_full(path: str, shell: str, names: bytes) -> None:
-    _make_places(path)
+    _make_places(path, os.path.isdir(f"/{STORE}"))
     for name, mode in _DIRECTORIES:
         _directory(f"{path}/{name}", mode)
     for name, text in _FILES.items():
@@ -109,8 +113,6 @@ def _make_merged(path: str) -> None:
             _directory(f"{path}/{name}", 0o755)
         elif place not in ("", "file"):
             os.symlink(place, f"{path}/{name}")
-    if _place("/nix") == "directory":
-        _directory(f"{path}/nix/store", 0o755)
 
 
 def _directory(path: str, mode: int) -> None:

@@ -9,14 +9,16 @@ from collections.abc import Iterable
 from strata.sandbox.layers import build, erase, image, skeleton
 
 
-def prepare(path: str, network: str, disks: Iterable[tuple[int, int]], mapped: bool, alone: bool) -> list[str]:
+def prepare(
+    path: str, network: str, tools: tuple[str, ...], disks: Iterable[tuple[int, int]], mapped: bool, alone: bool
+) -> list[str]:
     """Fill the directory `path`; what cannot be done, in sentences. `disks`: bytes and inodes of the usual sizes.
 
     With `alone`, no session lives, and what earlier ones have used and these will not is removed. Takes 0.3 s the first
     time and no time after that. Raises OSError when not even the directory can be made.
     """
     os.makedirs(path, mode=0o700, exist_ok=True)
-    kept = {skeleton.bare(path), skeleton.full(path, build.host_shell(), network)}
+    kept = {skeleton.bare(path), skeleton.full(path, build.host_shell(tools), network)}
     cannot = []
     for size, inodes in sorted(set(disks)) if mapped else ():
         try:
