@@ -1,27 +1,29 @@
 # SPDX-License-Identifier: MIT
-"""Write modules/supervisor.nix from the units that Strata renders: `python nixos/generate.py [--check]`.
+"""Write modules/rendered.nix from what Strata renders and knows elsewhere: `python nixos/generate.py [--check]`.
 
-So there is one text of the supervisor's unit, strata/templates/supervisor.j2, on NixOS too. What depends on the
-configuration is left to services.nix.
+So there is one text of the supervisor's unit, strata/templates/supervisor.j2, and one table of who needs whom, on NixOS
+too. What depends on the configuration is left to modules/unit.nix.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from strata.settings import CORE_NEEDS
 from strata.units import render
 from strata.units.access import Access
 from strata.units.context import Context
 from strata.units.model import UnitText
 
-FILE = Path(__file__).resolve().parent / "modules" / "supervisor.nix"
-OURS = ("Description", "ExecStart", "Environment", "ReadWritePaths", "RuntimeDirectory", "RuntimeDirectoryMode")
-"""Directives that services.nix writes itself."""
+FILE = Path(__file__).resolve().parent / "modules" / "rendered.nix"
+OURS = ("Description", "After", "ExecStart", "ExecReload", "Environment", "ReadWritePaths", "RuntimeDirectory")
+"""Directives that NixOS has options for, or that unit.nix writes itself."""
 HEAD = """# SPDX-License-Identifier: MIT
-# Written by nixos/generate.py from strata/templates/supervisor.j2 and slice.j2, where the reasons stand. Do not edit.
+# Written by nixos/generate.py from strata/templates/supervisor.j2 and slice.j2, where the reasons stand, and from
+# strata/settings.py. Do not edit.
 """
 
 
@@ -54,28 +56,44 @@ def settings(unit: UnitText) -> dict[str, dict[str, list[str]]]:
 
 def nix() -> str:
     """The file as it must be now."""
-    supervisor, group = settings(render.render_supervisor(where())), settings(render.render_slice(where()))
-    parts = (
-        ("unitConfig", supervisor["Unit"]),
-        ("serviceConfig", supervisor["Service"]),
-        ("sliceConfig", group["Slice"]),
-    )
-    return HEAD + "{\n" + "".join(_set(name, directives) for name, directives in parts) + "}\n"
+    supervisor = settings(render.render_supervisor(where(), persistent=True))
+    group = settings(render.render_slice(where()))
+    value = {
+        "core": {name: list(needs) for name, needs in CORE_NEEDS.items()},
+        "supervisor": {
+            "description": supervisor["Unit"]["Description"][0],
+            "after": _words(supervisor["Unit"]["After"]),
+            "wantedBy": _words(supervisor["Install"]["WantedBy"]),
+            "start": supervisor["Service"]["ExecStart"][0],
+            "reload": supervisor["Service"]["ExecReload"][0],
+            "unitConfig": _plain(supervisor["Unit"]),
+            "serviceConfig": _plain(supervisor["Service"]),
+        },
+        "slice": {"description": group["Unit"]["Description"][0], "sliceConfig": _plain(group["Slice"])},
+    }
+    return f"{HEAD}{_nix(value)}\n"
 
 
-def _set(name: str, directives: dict[str, list[str]]) -> str:
-    lines = [f"    {key} = {_value(values)};\n" for key, values in directives.items() if key not in OURS]
-    return f"  {name} = {{\n{''.join(lines)}  }};\n"
+def _words(values: Sequence[str]) -> list[str]:
+    return " ".join(values).split()
 
 
-def _value(values: list[str]) -> str:
-    if len(values) == 1:
-        return _quoted(values[0])
-    return "[\n" + "".join(f"      {_quoted(value)}\n" for value in values) + "    ]"
+def _plain(section: Mapping[str, list[str]]) -> dict[str, object]:
+    return {key: values[0] if len(values) == 1 else values for key, values in section.items() if key not in OURS}
 
 
-def _quoted(value: str) -> str:
-    return json.dumps(value).replace("${", "\\${")
+def _nix(value: object, indent: str = "") -> str:
+    """A value as Nix, in the style of its formatter."""
+    if isinstance(value, str):
+        return json.dumps(value).replace("${", "\\${")
+    deeper = indent + "  "
+    if isinstance(value, Mapping):
+        lines = [f"{deeper}{key} = {_nix(one, deeper)};\n" for key, one in value.items()]
+        return "{\n" + "".join(lines) + indent + "}"
+    assert isinstance(value, list)
+    if len(value) < 2:
+        return f"[ {_nix(value[0])} ]" if value else "[ ]"
+    return "[\n" + "".join(f"{deeper}{_nix(one)}\n" for one in value) + indent + "]"
 
 
 def main(argv: Sequence[str]) -> int:

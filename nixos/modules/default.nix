@@ -2,6 +2,13 @@
 {
   imports = [
     ./options.nix
-    ./services.nix
+    ./core.nix
+    ./services-options.nix
+    ./sandbox.nix
+    ./api.nix
+    ./configuration.nix
+    ./assertions.nix
+    ./unit.nix
+    ./predecessor.nix
   ];
 }

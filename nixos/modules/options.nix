@@ -1,65 +1,63 @@
 # SPDX-License-Identifier: MIT
-# What a configuration may say. The keys of `settings` and `services` are those of docs/manifest.md.
+# What concerns all of Strata. What one part of it can be told is in the file of that part.
 { lib, pkgs, ... }:
 let
   inherit (lib) mkEnableOption mkOption types;
-  toml = (pkgs.formats.toml { }).type;
-  unused =
-    service:
-    mkOption {
-      type = types.nullOr types.package;
-      default = null;
-      description = "Accepted for configurations of Strata 0.3. ${service} is part of `package`, and this has no effect.";
-    };
+  inherit (import ./types.nix { inherit lib; }) unsaid;
 in
 {
   options.services.strata = {
-    enable = mkEnableOption "Strata, a capability runtime on systemd";
+    enable = mkEnableOption "Strata, a systemd-native orchestrator: capabilities, named service states, sandboxes";
 
     package = mkOption {
       type = types.package;
-      description = "The package that everything runs from: it has bin/strata-ctl and bin/strata-python.";
+      defaultText = lib.literalMD "the package of the flake that the module comes from";
+      description = "The package that everything runs from: it has {file}`bin/strata-ctl` and {file}`bin/strata-python`.";
     };
 
     nodeId = mkOption {
       type = types.strMatching "[^[:space:]]+";
       default = "local-0";
+      example = "host-7";
       description = "Name of this node; it stands in tokens as `identity@NODE`.";
     };
 
     runtimeDir = mkOption {
       type = types.strMatching "/[^[:space:]:]*[^/[:space:]:]";
       default = "/run/strata";
-      description = "Where the sockets are.";
+      description = "Directory of the sockets. One below {file}`/run` is made by systemd, another one by systemd-tmpfiles.";
+    };
+
+    operators = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "alice" ];
+      description = ''
+        Users who may do what root may with {command}`strata-ctl`, without a token: members of the group `strata`.
+        They can have any command run as root, by a service of their own.
+      '';
     };
 
     settings = mkOption {
-      type = toml;
+      type = types.submodule {
+        freeformType = (pkgs.formats.toml { }).type;
+        options.log_level = unsaid (types.enum [
+          "debug"
+          "info"
+          "warning"
+          "error"
+        ]) { description = "How much is told in the journal; `null` is `info`."; };
+      };
       default = { };
       example = {
-        operators.gids = [ 100 ];
+        fs.strict_paths = true;
+        identity.max_ttl_seconds = 86400;
       };
-      description = "strata.toml. A change restarts Strata.";
+      description = ''
+        {file}`/etc/strata/strata.toml`, with the keys of {file}`docs/manifest.md`; it is checked when the system is built.
+        A change restarts the supervisor, which restarts the parts of Strata that the change concerns, and no service of yours.
+        It is in the Nix store, which everybody can read: secrets are named as files.
+      '';
     };
-
-    services = mkOption {
-      type = types.attrsOf toml;
-      default = { };
-      example = {
-        web = {
-          command = [
-            "/run/current-system/sw/bin/python3"
-            "-m"
-            "http.server"
-          ];
-          profile = "sealed";
-        };
-      };
-      description = "Services of your own, one manifest each. A change is applied by a reload: only what changed restarts.";
-    };
-
-    registryPackage = unused "registry";
-    identityPackage = unused "identity";
-    fsPackage = unused "fs";
   };
 }

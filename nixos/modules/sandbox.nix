@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+# Sessions for untrusted commands. Keys of `limits` and `templates` are those of docs/manifest.md.
+{ config, lib, ... }:
+let
+  inherit (lib) mkIf mkOption types;
+  inherit (import ./types.nix { inherit lib; }) amount said table unsaid;
+  cfg = config.services.strata;
+  network = types.enum [
+    "isolated"
+    "host"
+  ];
+  limits = {
+    memory_max = unsaid amount { description = "Memory of a session; it never moves to swap."; };
+    tasks_max = unsaid types.ints.positive { description = "Processes and threads of a session."; };
+    cpu_quota = unsaid amount { description = "Processor time of a session; above `100%` is more than one CPU."; };
+    disk_max = unsaid amount { description = "What a session may write."; };
+    inodes_max = unsaid types.ints.positive { description = "Files and directories that a session may make."; };
+    files_max = unsaid types.ints.positive { description = "Open files of one process."; };
+  };
+  template.options = {
+    description = unsaid types.str { description = "One line for people."; };
+    base_rootfs = unsaid types.path {
+      description = "Root tree of its sessions, such as a derivation that holds one; `null` is that of all sessions.";
+    };
+    limits = table limits { description = "Those limits that are to differ."; };
+    env = mkOption {
+      type = types.attrsOf types.str;
+      default = { };
+      description = "Variables of its sessions' commands.";
+    };
+    network = unsaid network { description = "What its sessions see of the network; `null` is as for all sessions."; };
+    ttl = unsaid amount { description = "A session that is idle for so long is closed; `null` is as for all sessions."; };
+  };
+in
+{
+  options.services.strata.sandbox = {
+    enable = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Whether this node runs sandboxes: sessions for untrusted commands.";
+    };
+    maxSessions = unsaid types.ints.unsigned { description = "Sessions of all owners together; `null` is 100."; };
+    ttl = unsaid amount {
+      example = "15min";
+      description = "A session that is idle for so long is closed; `null` is 30 minutes.";
+    };
+    network = unsaid network {
+      description = "`isolated`: sessions have a loopback interface of their own and no other. `host`: this machine's network. `null` is `isolated`.";
+    };
+    limits = table limits {
+      example.memory_max = "512M";
+      description = "What one session may use; what is left out is as {file}`docs/manifest.md` says.";
+    };
+    templates = mkOption {
+      type = types.attrsOf (types.submodule template);
+      default = { };
+      example.node = {
+        description = "JavaScript, with more memory";
+        limits.memory_max = "2G";
+        env.NODE_ENV = "test";
+      };
+      description = "Named ways to open sessions: what is left out is as for all sessions.";
+    };
+  };
+
+  config.services.strata.settings.sandbox = mkIf (cfg.enable && cfg.sandbox.enable) (said {
+    max_sessions = cfg.sandbox.maxSessions;
+    session_ttl = cfg.sandbox.ttl;
+    isolate_network = if cfg.sandbox.network == null then null else cfg.sandbox.network == "isolated";
+    inherit (cfg.sandbox) limits templates;
+  });
+}
