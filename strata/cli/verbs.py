@@ -46,6 +46,7 @@ SECTIONS = {
     ),
     "Capabilities": (Verb("token", "token:group", "issue, inspect, attenuate and revoke tokens."),),
     "Plumbing": (
+        Verb("config", "config:group", "Settings and manifests, judged before anything runs by them: check."),
         Verb("embedded", "embedded:group", "The private systemd: shell, run, status, stop."),
         Verb("completion", "completion:command", "A completion script for bash, zsh or fish."),
         Verb("version", "version:command", "Versions of Strata, Python and systemd."),
