@@ -14,7 +14,7 @@ from pathlib import Path
 
 from strata import values
 from strata.config import Settings, limits_of
-from strata.errors import StrataError, Unavailable
+from strata.errors import Unavailable
 from strata.paths import Paths
 from strata.policy.feed import following
 from strata.policy.gate import Gate
@@ -33,7 +33,7 @@ from strata.sandbox.tools import usual
 from strata.sockets import listen
 from strata.sockets.limits import LIMITS
 from strata.sockets.server import Server
-from strata.systemd import daemon
+from strata.systemd import daemon, ending
 from strata.systemd.address import default_address
 from strata.systemd.audit import Denials
 from strata.systemd.manager import SCOPES, Manager
@@ -88,7 +88,7 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
                     handlers.METHODS, room, everybody, Denials(), _LIMITS, descriptors=True, greet=primer.prime
                 )
         async with daemon.patience():
-            if await _is_for_good(tools.manager):
+            if await ending.is_for_good(tools.manager, UNIT, unasked=False):
                 await room.close_all("Strata stops")
             else:
                 await room.leave()
@@ -127,19 +127,6 @@ def _require() -> None:
         bwrap.program()
     except OSError as error:
         raise Unavailable(str(error.strerror or error)) from error
-
-
-async def _is_for_good(manager: Manager) -> bool:
-    """Whether nobody will start this process again: it is to be stopped, or is not systemd's at all.
-
-    Without a job of that kind it is restarted, on request or by Restart=, and no session is to notice. Where systemd
-    does not say, sessions go on as well: who lives can be adopted or closed later.
-    """
-    try:
-        return "INVOCATION_ID" not in os.environ or await manager.job_type(UNIT) == "stop"
-    except StrataError as error:
-        log.warning("sessions are left as they are: %s", error.message)
-        return False
 
 
 def main() -> int:

@@ -88,6 +88,10 @@ class Board:
             )
         for listener in self.listeners:
             listener(service, before)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have everybody who waits for something look again."""
         self._change.set()
         self._change = asyncio.Event()
 

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 import msgspec
 
 from strata.errors import InvalidArgument, StrataError
 from strata.paths import Paths
-from strata.supervisor.service import Service
+from strata.supervisor.service import UNIT, Marks, Service
 from strata.systemd.state import UnitStatus
 from strata.units import manifest as manifests
 from strata.units import properties, render
@@ -59,6 +58,7 @@ def _ordered(given: list[Manifest], problems: list[str]) -> list[Manifest]:
 
 def _service(manifest: Manifest, context: Context) -> Service:
     texts = render.render(manifest, context)
+    marks = Marks(render.declared(manifest), *map(_mark, texts), *([""] * (2 - len(texts))))
     manifest = msgspec.structs.replace(manifest, health=_filled(manifest, context))
     units = []
     for text in texts:
@@ -66,7 +66,7 @@ def _service(manifest: Manifest, context: Context) -> Service:
         units.append((text.name, encoded.properties))
     gone = UnitStatus(texts[0].name)
     socket = UnitStatus(texts[1].name) if len(texts) > 1 else None
-    return Service(manifest, texts, tuple(units), _digest(texts), gone, socket)
+    return Service(manifest, texts, tuple(units), marks, gone, socket)
 
 
 def _filled(manifest: Manifest, context: Context) -> Health | None:
@@ -78,10 +78,7 @@ def _filled(manifest: Manifest, context: Context) -> Health | None:
     return msgspec.structs.replace(health, url=fill(health.url), target=fill(health.target), command=command)
 
 
-def _digest(texts: Iterable[render.UnitText]) -> str:
-    """What `render` wrote into the service as STRATA_MANIFEST: the mark by which a running unit is recognised."""
-    for text in texts:
-        for line in text.text.splitlines():
-            if line.startswith("LogExtraFields=STRATA_MANIFEST="):
-                return line.rpartition("=")[2]
-    return ""
+def _mark(text: render.UnitText) -> str:
+    """What `render` wrote into the unit: by it a running one is recognised."""
+    lines = (line for line in text.text.splitlines() if line.startswith(f"LogExtraFields={UNIT}="))
+    return next(lines).rpartition("=")[2]

@@ -18,6 +18,7 @@ from strata.supervisor.converge import Converge
 from strata.supervisor.events import Asker
 from strata.supervisor.operations import DRAIN_SECONDS, Operations
 from strata.supervisor.reload import Reload
+from strata.supervisor.rollout import Rollout
 from strata.supervisor.service import Service
 from strata.supervisor.states import why
 from strata.systemd import audit
@@ -35,6 +36,7 @@ class Room(NamedTuple):
     operations: Operations
     converge: Converge
     reload: Reload
+    rollout: Rollout
     node_id: str
     mode: str
     systemd_version: str
@@ -79,6 +81,7 @@ def status(room: Room, _call: Call, _params: Empty) -> dict[str, Any]:
         "services": len(states),
         "healthy": states.count(S.HEALTHY),
         "problems": room.reload.problems,
+        "rollout": room.rollout.progress,
     }
 
 

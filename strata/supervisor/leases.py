@@ -48,6 +48,11 @@ class Leases:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
+    def drop(self, name: str) -> None:
+        """What an earlier supervisor has registered under that name is no more."""
+        self._done.setdefault(name, Lease("", ""))
+        self._poke.set()
+
     def _service_changed(self, service: Service, _before: S) -> None:
         if service.name == REGISTRY and service.status.invocation_id != self._registry_run:
             self._registry_run = service.status.invocation_id

@@ -6,16 +6,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import re
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import cast, get_args
+from typing import NamedTuple, cast, get_args
 
 from strata.config import Settings
+from strata.edition import edition
 from strata.errors import Conflict, StrataError, Unavailable
 from strata.paths import Paths
 from strata.policy.feed import following
@@ -27,18 +30,22 @@ from strata.supervisor.board import Board
 from strata.supervisor.converge import Converge
 from strata.supervisor.events import Events
 from strata.supervisor.leases import Leases
-from strata.supervisor.operations import Operations
+from strata.supervisor.operations import DRAIN_SECONDS, Operations
+from strata.supervisor.pending import pending
 from strata.supervisor.probes import Probes
 from strata.supervisor.publication import Publication
 from strata.supervisor.reload import Reload
+from strata.supervisor.rollout import Rollout
 from strata.supervisor.service import Service
 from strata.supervisor.wishes import Wishes
 from strata.systemd import daemon, notify
 from strata.systemd.address import default_address
 from strata.systemd.audit import Denials
+from strata.systemd.ending import is_for_good
 from strata.systemd.manager import Manager
 from strata.systemd.state import UnitStatus
 from strata.types import ServiceState as S
+from strata.units import names
 from strata.units.context import Mode, context
 
 log = logging.getLogger(__name__)
@@ -69,9 +76,34 @@ class Reports:
                 log.warning("cannot look at %s: %s", service.unit, error.message)
 
 
+class Ending:
+    """Whether this process ends for good; decided when it is asked to end."""
+
+    for_good = True
+
+
+class Served(NamedTuple):
+    """The server, which learns on its way out whether that is for good: then its socket goes too."""
+
+    server: Server
+    manager: Manager
+    ending: Ending
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept on `sock` (already bound and listening) until `close`."""
+        await self.server.listen(sock)
+
+    async def close(self) -> None:
+        """Take no more calls, and let running ones end for a while."""
+        # Of Restart=on-failure, which takes an end in good order for a wish: nobody would start us again.
+        self.ending.for_good = await is_for_good(self.manager, names.SUPERVISOR, unasked=True)
+        await self.server.close()
+
+
 @contextlib.asynccontextmanager
-async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
-    """The supervisor's server. Leaving the context in good order stops every service, in reverse order."""
+async def compose(paths: Paths, settings: Settings, ending: Ending) -> AsyncIterator[Served]:
+    """The supervisor's server. Leaving the context in good order stops every service, in reverse order; on the way to a
+    restart it stops none, and the next supervisor takes over."""
     with _alone(paths.runtime_dir):
         events, wishes = Events(), Wishes(_own_directory(paths) / "stopped")
         board = Board(events, wishes)
@@ -82,25 +114,32 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
             await manager.open()
             version = await manager.version()
             where = context(_mode(), _major(version), paths, settings)
+            ours = edition(settings)
             trust, converge, probes = Trust(), Converge(board, operations), Probes(board, operations)
             leases, publication = Leases(board, paths.socket("registry")), Publication(board, paths)
             trust.key_listeners.append(publication.keys_changed)
-            reload = Reload(board, operations, converge, lambda: declarations.declared(paths, where))
+            reload = Reload(
+                *(board, operations, converge, lambda: declarations.declared(paths, where)),
+                lambda: pending(paths, ours),
+            )
             reload.load()
             board.listeners.append(lambda service, before: _tell_systemd(board, service, before))
             await reports.look_at_all()
             converge.begin()
+            rollout = Rollout(board, operations, ours, leases.drop)
+            rollout.begin(paths.services_d)
             room = handlers.Room(
-                board, operations, converge, reload, settings.node_id, where.mode, version, time.monotonic()
+                board, operations, converge, reload, rollout, settings.node_id, where.mode, version, time.monotonic()
             )
             gate = Gate(trust, settings.operators)
             async with following(trust, paths.socket("identity"), patience=0.0):
-                yield Server(handlers.METHODS, room, gate, Denials())
-            for part in (converge, probes, leases):
+                yield Served(Server(handlers.METHODS, room, gate, Denials()), manager, ending)
+            for part in (rollout, converge, probes, leases, publication):
                 await part.close()
-            await _stop_all(board, operations)
-            await publication.close()
-            wishes.forget()
+            if ending.for_good:
+                await _stop_all(board, operations)
+                publication.withdraw()
+                wishes.forget()
         finally:
             await manager.close()
 
@@ -109,11 +148,16 @@ async def _stop_all(board: Board, operations: Operations) -> None:
     for service in reversed(tuple(board.services.values())):
         for attempt in range(STOP_ATTEMPTS):
             try:
-                await operations.take_down(service)
+                await operations.take_down(service, _drain(service))
                 break
             except StrataError as error:
                 log.error("cannot stop %s: %s", service.name, error.message)
                 await asyncio.sleep(0.5 * attempt)
+
+
+def _drain(service: Service) -> float:
+    """Of ours, as long as it needs: a sandbox room that is killed leaves its sessions behind."""
+    return service.manifest.stop_timeout_sec if service.manifest.core else DRAIN_SECONDS
 
 
 @contextlib.contextmanager
@@ -169,7 +213,8 @@ def _tell_systemd(board: Board, service: Service, before: S) -> None:
 
 def main() -> int:
     """`python -m strata.supervisor.main`."""
-    return daemon.run(compose, "supervisor", keep_socket=True)
+    ending = Ending()
+    return daemon.run(functools.partial(compose, ending=ending), "supervisor", stays=lambda: not ending.for_good)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 
 from strata.errors import Conflict, InvalidArgument, NotFound, StrataError, Unavailable
@@ -14,7 +15,9 @@ from strata.supervisor.service import Service
 from strata.supervisor.states import why
 from strata.systemd.manager import Manager
 from strata.types import ServiceState as S
+from strata.units import names
 
+log = logging.getLogger(__name__)
 DRAIN_SECONDS = 2.0
 KILL_SECONDS = 10.0
 STARTABLE = (S.DECLARED, S.STOPPED, S.CRASHED, S.RESTARTING, S.QUARANTINED)
@@ -71,7 +74,9 @@ class Operations:
             await self._take_down(service, drain)
         return self.board.dependents(service.name)
 
-    async def restart(self, service: Service, by: Asker, drain: float = DRAIN_SECONDS) -> None:
+    async def restart(
+        self, service: Service, by: Asker, drain: float = DRAIN_SECONDS, reason: str = "asked to restart"
+    ) -> None:
         """Restart a service: its socket stays, so its clients queue. A changed declaration takes effect.
 
         A service that is not running is started.
@@ -80,7 +85,7 @@ class Operations:
             await self.start(service, by)
             return
         async with service.turn:
-            self.board.events.tell("svc.restart", service.name, "asked to restart", unit=service.unit, by=by)
+            self.board.events.tell("svc.restart", service.name, reason, unit=service.unit, by=by)
             service.restart_wished = True
             try:
                 await self._restart(service, drain)
@@ -106,6 +111,11 @@ class Operations:
     async def kill(self, service: Service, number: signal.Signals) -> None:
         """Send a signal to every process of a service."""
         await self.manager.kill(service.unit, number)
+
+    async def stop_unit(self, unit: str) -> None:
+        """Stop a unit if it is there, and wait until it is stopped."""
+        with contextlib.suppress(NotFound):
+            await self.manager.stop(unit)
 
     async def look(self, service: Service) -> None:
         """Ask systemd what it says of the service and its socket now."""
@@ -147,7 +157,7 @@ class Operations:
             await self._create(service, first)
         except Conflict:
             for unit in filter(None, (service.socket_unit, service.unit)):
-                await self._stop_unit(unit)
+                await self.stop_unit(unit)
                 await self.manager.reset_failed(unit)
             await self._create(service, first)
 
@@ -156,7 +166,7 @@ class Operations:
         await self.manager.start_transient(units)
 
     async def _restart(self, service: Service, drain: float) -> None:
-        if service.changed:
+        if service.changed and not await self._declared_anew(service):
             await self._take_down(service, drain)
             await self._bring_up(service)
             return
@@ -169,14 +179,33 @@ class Operations:
         if not await self._replaced(service, before, KILL_SECONDS):
             raise Unavailable(f"cannot restart {service.name}: it survived SIGKILL for {KILL_SECONDS:g} s")
 
+    async def _declared_anew(self, service: Service) -> bool:
+        """Whether the next start will be of the new declaration, with no client refused until then: the socket stays.
+
+        Another socket cannot be had that way. One of ours is not stopped instead: an end for good would take with it
+        what has to survive a restart, such as sessions.
+        """
+        if service.rebinds:
+            return False
+        try:
+            await self.manager.rewrite(service.unit, service.texts[0].text)
+        except StrataError as error:
+            if service.manifest.core:
+                raise
+            log.warning("%s is stopped and started: %s", service.name, error.message)
+            return False
+        if not service.socket_unit:
+            await self.stop_unit(names.service_unit(service.name, service.manifest.core, "socket"))
+        return True
+
     async def _replaced(self, service: Service, invocation: str, seconds: float) -> bool:
         return await self.board.wait_until(lambda: service.status.invocation_id != invocation, seconds)
 
     async def _take_down(self, service: Service, drain: float) -> None:
         """Socket first, or a client would start the service again."""
         if service.socket_unit:
-            await self._stop_unit(service.socket_unit)
-        job = asyncio.ensure_future(self._stop_unit(service.unit))
+            await self.stop_unit(service.socket_unit)
+        job = asyncio.ensure_future(self.stop_unit(service.unit))
         try:
             await asyncio.wait([job], timeout=drain)
             if not job.done():
@@ -192,10 +221,6 @@ class Operations:
             job.cancel()
         await self._forget_failure(service)
         await self.look(service)
-
-    async def _stop_unit(self, unit: str) -> None:
-        with contextlib.suppress(NotFound):
-            await self.manager.stop(unit)
 
     async def _forget_failure(self, service: Service) -> None:
         for unit in filter(None, (service.unit, service.socket_unit)):

@@ -36,10 +36,13 @@ class Publication:
         self._poke.set()
 
     async def close(self) -> None:
-        """Write no more, and take the file away: nobody signs with that key now."""
+        """Write no more."""
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
+
+    def withdraw(self) -> None:
+        """Take the file away: nobody signs with that key now."""
         self._paths.identity_pub.unlink(missing_ok=True)
 
     def _service_changed(self, service: Service, before: S) -> None:

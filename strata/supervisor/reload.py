@@ -17,12 +17,18 @@ from strata.supervisor.service import Service
 
 Declare = Callable[[], tuple[list[Service], list[str]]]
 
+Pending = Callable[[], tuple[list[str], list[str]]]
+"""What waits for a restart of Strata, and what would keep it from starting (strata.supervisor.pending)."""
+
 
 class Reload:
     """Compares what is declared with what is seen. `problems` are those of the manifests in force."""
 
-    def __init__(self, board: Board, operations: Operations, converge: Converge, declare: Declare) -> None:
-        self.board, self.operations, self.converge, self._declare = board, operations, converge, declare
+    def __init__(
+        self, board: Board, operations: Operations, converge: Converge, declare: Declare, pending: Pending
+    ) -> None:
+        self.board, self.operations, self.converge = board, operations, converge
+        self._declare, self._pending = declare, pending
         self.problems: list[str] = []
         self._turn = asyncio.Lock()
 
@@ -36,7 +42,7 @@ class Reload:
     async def show(self) -> dict[str, Any]:
         """The plan, and what is wrong with the manifests."""
         services, problems = self._declare()
-        return _answer(self._plan(services), problems, applied=False)
+        return self._answer(self._plan(services), problems, applied=False)
 
     async def apply(self, by: Asker) -> dict[str, Any]:
         """Carry the plan out; steps that fail are told, and the others are taken all the same."""
@@ -57,13 +63,10 @@ class Reload:
                 elif action.verb == "start":
                     self.converge.again(action.service)
             self.converge.go()
-            return _answer(plan, [*self.problems, *failed], applied=True)
+            return self._answer(plan, [*self.problems, *failed], applied=True)
 
     def _plan(self, services: list[Service]) -> list[Action]:
-        seen = {
-            name: Seen(one.state, one.status.log_field("STRATA_MANIFEST"), one.stop_wished)
-            for name, one in self.board.services.items()
-        }
+        seen = {name: Seen(one.state, one.running_digest, one.stop_wished) for name, one in self.board.services.items()}
         return reload_plan({service.name: service.digest for service in services}, seen)
 
     async def _remove(self, name: str) -> None:
@@ -79,7 +82,10 @@ class Reload:
         for service in services:
             old = known.get(service.name)
             if old:
-                service.status, service.socket = old.status, old.socket if service.socket_unit else None
+                service.status, service.socket = (
+                    old.status,
+                    (old.socket or service.socket) if service.socket_unit else None,
+                )
                 service.stop_wished, service.answered, service.turn = old.stop_wished, old.answered, old.turn
                 service.state, service.since = old.state, old.since
                 service.looked_at, service.crash_told = old.looked_at, old.crash_told
@@ -95,6 +101,6 @@ class Reload:
             return [f"cannot {action.verb} {action.service}: {error.message}"]
         return []
 
-
-def _answer(plan: list[Action], problems: list[str], *, applied: bool) -> dict[str, Any]:
-    return {"plan": plan, "problems": problems, "applied": applied}
+    def _answer(self, plan: list[Action], problems: list[str], *, applied: bool) -> dict[str, Any]:
+        notes, wrong = self._pending()
+        return {"plan": plan, "problems": [*problems, *wrong], "notes": notes, "applied": applied}

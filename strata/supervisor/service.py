@@ -6,7 +6,10 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from strata import edition
+from strata.edition import Edition
 from strata.supervisor.states import Observation, state_of
 from strata.systemd.state import UnitStatus
 from strata.types import ServiceState
@@ -16,6 +19,16 @@ from strata.units.render import UnitText
 from strata.units.rows import Property
 
 PROBED = ("http", "tcp", "exec")
+MANIFEST, UNIT = "STRATA_MANIFEST", "STRATA_UNIT"
+"""The fields by which a running unit is recognised (strata.units.render)."""
+
+
+class Marks(NamedTuple):
+    """Digests of the manifest and of the texts of its units; "" for a socket that there is not."""
+
+    manifest: str
+    unit: str
+    socket: str
 
 
 @dataclass
@@ -25,7 +38,7 @@ class Service:
     manifest: Manifest
     texts: tuple[UnitText, ...]
     units: tuple[tuple[str, tuple[Property, ...]], ...]
-    digest: str
+    marks: Marks
     status: UnitStatus
     socket: UnitStatus | None
     stop_wished: bool = False
@@ -70,8 +83,33 @@ class Service:
 
     @property
     def changed(self) -> bool:
-        """Whether what runs was made from another declaration than the one we hold."""
-        return not self.status.gone and self.status.log_field("STRATA_MANIFEST") != self.digest
+        """Whether what is loaded was made from another text than the one we hold."""
+        return not self.status.gone and (self.status.log_field(UNIT) != self.marks.unit or self.rebinds)
+
+    @property
+    def rebinds(self) -> bool:
+        """Whether another socket is loaded than the one we hold, or none."""
+        return self.socket is not None and self.socket.log_field(UNIT) != self.marks.socket
+
+    @property
+    def digest(self) -> str:
+        """What has to change for a reload to restart it: of one of ours its unit, of a user's what he has written."""
+        return self.marks.unit if self.manifest.core else self.marks.manifest
+
+    @property
+    def running_digest(self) -> str:
+        """The same of what is loaded; "" when nothing is."""
+        return self.status.log_field(UNIT if self.manifest.core else MANIFEST)
+
+    def outdated(self, wanted: Edition) -> str:
+        """Why what runs is not what it should be, as a clause; "" when it is, and when nothing runs."""
+        if not self.status.running or self.stop_wished:
+            return ""
+        if self.manifest.core and (reason := edition.difference(edition.read(self.status.status_text), wanted)):
+            return reason
+        if self.running_digest == self.digest:
+            return ""
+        return "its unit changed" if self.manifest.core else "its manifest changed"
 
     def observation(self) -> Observation:
         """What the state is computed from."""

@@ -94,6 +94,10 @@ class Bus:
         """Restart a loaded unit, leaving its socket unit listening; the job's path."""
         return self._job("RestartUnit", name)
 
+    def reload(self) -> None:
+        """Have systemd read all unit files anew, as `systemctl daemon-reload` does; returns when it has."""
+        self._manager("Reload", [], "units")
+
     def kill(self, name: str, signal: int) -> None:
         """Send a signal to every process of the unit."""
         self._manager("KillUnit", apply_signature(b"ssi", [name.encode(), b"all", signal]), name)
@@ -129,6 +133,10 @@ class Bus:
         if not job or not job[0]:
             return ""
         return _text(self._get(bytes(job[1]), "Job", "JobType", "s"))
+
+    def fragment(self, name: str) -> str:
+        """The file that a loaded unit was read from, "" when there is none."""
+        return _text(self.property(name, "Unit", "FragmentPath", "s"))
 
     def property(self, name: str, interface: str, prop: str, signature: str) -> Any:
         """One property of a unit, with its strings still bytes."""

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import uvloop
 
-from strata import config, log
+from strata import config, edition, log
 from strata.config import Settings
 from strata.errors import StrataError
 from strata.paths import Paths
@@ -47,17 +47,21 @@ Bind = Callable[[Settings], socket.socket]
 """Makes the socket of a process that systemd passed none: a door's, which is no unix socket."""
 
 
-def run(compose: Compose, name: str, *, keep_socket: bool = False, bind: Bind | None = None) -> int:
+Stays = Callable[[], bool]
+"""Whether the process ends only to be started again; asked when its server is closed."""
+
+
+def run(compose: Compose, name: str, *, stays: Stays | None = None, bind: Bind | None = None) -> int:
     """Serve the room until SIGTERM or SIGINT; the process's exit code. A start-up that cannot be is one sentence.
 
-    `keep_socket` is for a room without a socket unit: its socket outlives a crash in systemd's descriptor store.
+    `stays` is for a room without a socket unit: its socket outlives a crash or a restart in systemd's descriptor store.
     """
     try:
         paths = Paths.from_env()
         settings = config.load(paths)
         log.setup(settings.log_level)
         own = functools.partial(bind, settings) if bind else functools.partial(_file, paths.socket(name))
-        sockets = _kept(paths.socket(name)) if keep_socket else _passed(own)
+        sockets = _kept(paths.socket(name), stays) if stays else _passed(own)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(compose, name, paths, settings, sockets))
     except StrataError as error:
@@ -78,7 +82,7 @@ async def _serve(
                 await server.listen(sock)
             gc.collect()
             gc.freeze()  # modules and tables live as long as the process: looking through them again finds nothing
-            notify.notify("READY=1")
+            notify.notify("READY=1", f"STATUS={edition.told(edition.edition(settings))}")
             logger.info("%s is ready", name)
             await ended.wait()
             notify.mention("STOPPING=1")
@@ -108,16 +112,18 @@ def _file(path: Path) -> Iterator[socket.socket]:
 
 
 @contextlib.contextmanager
-def _kept(path: Path) -> Iterator[list[socket.socket]]:
-    """A socket of our own that systemd keeps over a crash (FDSTORE, sd_notify(3)), so that no client is refused."""
+def _kept(path: Path, stays: Stays) -> Iterator[list[socket.socket]]:
+    """A socket of our own that systemd keeps over a crash and a restart (FDSTORE, sd_notify(3)): none is refused."""
     sock = listen.inherited().get(STORE_NAME)
     if sock is None or not path.is_socket():
+        notify.notify("FDSTOREREMOVE=1", f"FDNAME={STORE_NAME}")  # one whose file is gone: nobody would find it
         sock = listen.bound(path)
         notify.notify("FDSTORE=1", f"FDNAME={STORE_NAME}", fds=[sock.fileno()])
     yield [sock]
     # Reached only by an orderly end: after a crash the socket must go on to queue clients.
-    notify.notify("FDSTOREREMOVE=1", f"FDNAME={STORE_NAME}")
-    path.unlink(missing_ok=True)
+    if not stays():
+        notify.notify("FDSTOREREMOVE=1", f"FDNAME={STORE_NAME}")
+        path.unlink(missing_ok=True)
 
 
 @contextlib.asynccontextmanager

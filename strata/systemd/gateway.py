@@ -19,6 +19,7 @@ import msgspec
 
 from strata.errors import StrataError, Unavailable
 from strata.sockets import frame
+from strata.systemd import fragment
 from strata.systemd.bus import Bus, TransientUnit
 from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged
 from strata.systemd.state import Job
@@ -40,6 +41,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "reset_failed": Bus.reset_failed,
     "units": Bus.units,
     "job_type": Bus.job_type,
+    "rewrite": fragment.rewrite,
 }
 
 JOBS = ("start_transient", "start", "stop", "restart")

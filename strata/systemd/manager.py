@@ -117,6 +117,13 @@ class Manager:
         """Have a loaded unit restarted; how it goes is reported."""
         await self._ask("restart", name)
 
+    async def rewrite(self, name: str, text: str) -> None:
+        """Have a loaded transient unit say `text` from its next start on, its socket listening all the while.
+
+        Raises Conflict when it is not transient, Unavailable when its file cannot be written.
+        """
+        await self._ask("rewrite", name, text)
+
     async def kill(self, name: str, signal: int) -> None:
         """Send a signal to every process of the unit."""
         await self._ask("kill", name, int(signal))

@@ -78,7 +78,7 @@ PROPERTIES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     ("exit_code", ("Service",), "ExecMainCode", "i"),
     ("exit_status", ("Service",), "ExecMainStatus", "i"),
     ("status_text", ("Service",), "StatusText", "s"),
-    ("log_fields", ("Service",), "LogExtraFields", "aay"),
+    ("log_fields", ("Service", "Socket"), "LogExtraFields", "aay"),
 )
 
 # Of a scope, which there may be hundreds of, only its state is asked for.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import jinja2
@@ -19,7 +19,10 @@ from strata.units.context import Context
 from strata.units.model import Manifest, UnitText, Verbatim
 from strata.units.text import quote
 
-__all__ = ["UnitText", "digest", "render", "render_owner", "render_scope", "render_slice", "render_supervisor"]
+__all__ = [
+    *("UnitText", "declared", "digest"),
+    *("render", "render_owner", "render_scope", "render_slice", "render_supervisor"),
+]
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 SUPERVISOR_STOP_SEC = 120.0
@@ -30,11 +33,11 @@ _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 def render(manifest: Manifest, context: Context) -> tuple[UnitText, ...]:
     """The service's unit and, if it declares a socket, the socket's. Raises InvalidArgument for a value that cannot be
     written into a unit."""
-    plain = _texts(manifest, context, "")
-    return _texts(manifest, context, digest(plain))
+    marks = {unit.name: digest([unit]) for unit in _texts(manifest, context, {})}
+    return _texts(manifest, context, marks)
 
 
-def _texts(manifest: Manifest, context: Context, mark: str) -> tuple[UnitText, ...]:
+def _texts(manifest: Manifest, context: Context, marks: Mapping[str, str]) -> tuple[UnitText, ...]:
     fill = Filler(manifest, context)
     service = names.service_unit(manifest.name, manifest.core, "service")
     socket = names.service_unit(manifest.name, manifest.core, "socket") if manifest.socket else ""
@@ -49,7 +52,8 @@ def _texts(manifest: Manifest, context: Context, mark: str) -> tuple[UnitText, .
         "credentials": {key: path for key, value in manifest.credentials.items() if (path := fill(value))},
         "listen": fill(manifest.socket.listen) if manifest.socket else "",
         "after": [_dependency(name) for name in manifest.after],
-        "digest": mark,
+        "declared": declared(manifest),
+        "mark": marks.get,
     }
     texts = [UnitText(service, _template("service.j2", given))]
     if socket:
@@ -102,14 +106,25 @@ def render_owner(owner_slice: str, owner: str, limits: OwnerSettings) -> UnitTex
 
 
 def digest(texts: Iterable[UnitText]) -> str:
-    """SHA-256 over names and texts, in hex: changes when anything that is declared changes.
+    """SHA-256 over names and texts, in hex: changes when anything of the units changes.
 
-    `render` writes it into the service as LogExtraFields=STRATA_MANIFEST=, computed before it is in there.
+    `render` writes it into each unit as LogExtraFields=STRATA_UNIT=, computed before it is in there.
     """
     hasher = hashlib.sha256()
     for unit in texts:
         hasher.update(f"{unit.name}\0{unit.text}\0".encode())
     return hasher.hexdigest()
+
+
+def declared(manifest: Manifest) -> str:
+    """SHA-256 over what a manifest says to systemd, wherever it lies and whatever units are made of it, in hex.
+
+    It stands in the service as LogExtraFields=STRATA_MANIFEST=. Checks that the supervisor makes itself are not in it:
+    they can be others while the service runs on.
+    """
+    health = manifest.health if manifest.health and manifest.health.kind == "watchdog" else None
+    said = msgspec.structs.replace(manifest, source="", health=health)
+    return hashlib.sha256(msgspec.json.encode(said, enc_hook=dict, order="deterministic")).hexdigest()
 
 
 class Filler:
@@ -142,7 +157,7 @@ def _template(name: str, given: dict[str, object]) -> str:
 def _environment() -> jinja2.Environment:
     # Unit files are not HTML: `single_line` below is what keeps a value from becoming a line of its own.
     environment = jinja2.Environment(  # noqa: S701
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.DictLoader(_sources()),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -151,6 +166,10 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(argv=argv, word=word, span=span, literal=literal, octal="{:04o}".format)
     return environment
+
+
+def _sources() -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in TEMPLATES.glob("*.j2")}
 
 
 def single_line(value: object) -> object:

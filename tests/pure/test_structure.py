@@ -21,9 +21,9 @@ PROJECT = Path(__file__).parent.parent.parent
 # A part imports from lower floors and from itself, and nothing else of ours.
 FLOORS = (
     ("words", {"errors", "types"}),
-    ("ground", {"config", "durable", "log", "paths", "programs", "settings", "values"}),
+    ("ground", {"config", "durable", "edition", "log", "paths", "programs", "settings", "values"}),
     ("tools", {"units", "templates", "sockets", "policy"}),
-    ("hands", {"systemd", "embedded", "client"}),
+    ("hands", {"systemd", "embedded", "client", "installation"}),
     ("rooms", {"supervisor", "registry", "identity", "fs", "sandbox"}),
     ("doors", {"cli", "api"}),
 )
@@ -36,6 +36,7 @@ NEIGHBOURS = {
     ("config", "paths"),
     ("config", "settings"),
     ("config", "values"),
+    ("edition", "settings"),
     ("units", "templates"),
     ("policy", "sockets"),
 }

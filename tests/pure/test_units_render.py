@@ -20,7 +20,7 @@ from strata.paths import Paths
 from strata.units import manifest, render
 from strata.units.access import Access
 from strata.units.context import Context, Mode, context, own_code
-from strata.units.model import Manifest, Socket, UnitText
+from strata.units.model import Health, Manifest, Socket, UnitText
 from strata.units.properties import encode
 
 CONTEXT = Context(
@@ -179,29 +179,50 @@ def test_what_a_manifest_says_verbatim_wins() -> None:
     assert values(unit, "BindPaths")[0][0][:2] == ("/var/lib/strata/x", "/x")
 
 
-def test_the_digest_stands_in_the_journal_fields_of_the_service() -> None:
-    unit = render.render(HELLO, CONTEXT)[0]
+def marks(unit: UnitText) -> dict[str, str]:
+    """The fields that a unit puts into each of its journal records."""
     fields = [field.decode() for listed in values(unit, "LogExtraFields") for field in listed]
-    assert fields[0] == "STRATA_SERVICE=hello"
-    assert re.fullmatch(r"STRATA_MANIFEST=[0-9a-f]{64}", fields[1])
+    return dict(field.split("=", 1) for field in fields)
 
 
-def test_the_digest_is_that_of_the_texts_without_it() -> None:
-    unit = render.render(HELLO, CONTEXT)[0]
-    mark = re.search(r"LogExtraFields=STRATA_MANIFEST=(.*)\n", unit.text)
-    assert mark
-    assert render.digest([UnitText(unit.name, unit.text.replace(mark[0], ""))]) == mark[1]
+def test_services_carry_the_marks_of_their_manifest_and_text() -> None:
+    found = marks(render.render(HELLO, CONTEXT)[0])
+    assert found["STRATA_SERVICE"] == "hello"
+    assert re.fullmatch(r"[0-9a-f]{64}", found["STRATA_MANIFEST"])
+    assert re.fullmatch(r"[0-9a-f]{64}", found["STRATA_UNIT"])
 
 
-def test_the_digest_changes_with_anything_that_is_declared_and_with_nothing_else() -> None:
-    def mark(one: Manifest, where: Context = CONTEXT) -> str:
-        return render.render(one, where)[0].text.partition("STRATA_MANIFEST=")[2]
+def test_the_mark_of_a_text_is_its_digest_without_it() -> None:
+    for unit in render.render(changed(HELLO, socket=Socket(listen="/x")), CONTEXT):
+        mark = re.search(r"LogExtraFields=STRATA_UNIT=(.*)\n", unit.text)
+        assert mark
+        assert render.digest([UnitText(unit.name, unit.text.replace(mark[0], ""))]) == mark[1]
+
+
+def test_the_mark_of_a_text_changes_with_anything_in_it_and_with_nothing_else() -> None:
+    def mark(one: Manifest, where: Context = CONTEXT) -> list[str]:
+        return [marks(unit)["STRATA_UNIT"] for unit in render.render(one, where)]
 
     assert mark(HELLO) == mark(changed(HELLO))
     assert mark(HELLO) != mark(changed(HELLO, command=("/bin/echo", "goodbye")))
     assert mark(HELLO) != mark(HELLO, changed(CONTEXT, runtime_dir="/run/other"))
-    with_socket = changed(HELLO, socket=Socket(listen="/x"))
-    assert mark(with_socket) != mark(changed(with_socket, socket=Socket(listen="/x", mode=0o600)))
+    one, other = (changed(HELLO, socket=Socket(listen="/x", mode=mode)) for mode in (0o666, 0o600))
+    assert mark(one)[1] != mark(other)[1]
+
+
+def test_the_mark_of_a_manifest_knows_neither_its_file_nor_the_place() -> None:
+    def mark(one: Manifest, where: Context = CONTEXT) -> str:
+        return marks(render.render(one, where)[0])["STRATA_MANIFEST"]
+
+    assert mark(HELLO) == mark(changed(HELLO, source="elsewhere.toml"), changed(CONTEXT, python="/opt/python"))
+    assert mark(HELLO) != mark(changed(HELLO, socket=Socket(listen="/x")))
+
+
+def test_the_mark_of_a_manifest_leaves_out_what_the_supervisor_asks_itself() -> None:
+    one, other = (changed(HELLO, health=Health(kind="tcp", target="/x", interval_sec=sec)) for sec in (1.0, 2.0))
+    assert render.declared(one) == render.declared(other)
+    watched = changed(HELLO, health=Health(kind="watchdog", interval_sec=1.0))
+    assert render.declared(watched) != render.declared(HELLO)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), max_size=4))
