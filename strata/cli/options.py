@@ -70,6 +70,7 @@ def _places(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 
 
 service_names = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_service)
+any_service_names = click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=complete_service)
 service_name = click.argument("name", metavar="NAME", shell_complete=complete_service)
 
 _A_PLACE = "OWNER/SESSION"

@@ -47,6 +47,8 @@ def show(plan: Mapping[str, Any]) -> None:
     if not plan["plan"]:
         output.line("nothing to change")
     _show_problems(plan)
+    for note in plan.get("notes", []):
+        output.note(printable(note))
 
 
 def _show_problems(plan: Mapping[str, Any]) -> None:

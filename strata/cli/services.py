@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from strata.cli import call, format, options, output
+from strata.cli.restart import everything
 from strata.cli.table import printable
 from strata.errors import StrataError
 from strata.paths import Paths
@@ -46,11 +47,18 @@ def stop(names: Sequence[str], drain_ms: int | None, as_json: bool, timeout: flo
 
 
 @click.command("restart")
-@options.service_names
+@options.any_service_names
 @options.as_json
 @_timeout
 def restart(names: Sequence[str], as_json: bool, timeout: float) -> int:
-    """Restart services and wait until each is Healthy; their sockets go on listening meanwhile."""
+    """Restart services and wait until each is Healthy; their sockets go on listening meanwhile.
+
+    Without a name, restart Strata itself: the supervisor leaves everything running and comes back with the code and the
+    settings that are on disk now, and restarts what runs by others, one service after another. Sessions, runs,
+    terminals, tokens and users' own services go on.
+    """
+    if not names:
+        return everything(Paths.from_env(), timeout, as_json)
     return _each("restart", names, {}, as_json, timeout)
 
 

@@ -21,7 +21,7 @@ from strata.config import Settings
 from strata.edition import edition
 from strata.errors import Conflict, StrataError, Unavailable
 from strata.paths import Paths
-from strata.policy.feed import following
+from strata.policy.feed import PATIENCE, following
 from strata.policy.gate import Gate
 from strata.policy.trust import Trust
 from strata.sockets.server import Server
@@ -33,7 +33,7 @@ from strata.supervisor.leases import Leases
 from strata.supervisor.operations import DRAIN_SECONDS, Operations
 from strata.supervisor.pending import pending
 from strata.supervisor.probes import Probes
-from strata.supervisor.publication import Publication
+from strata.supervisor.publication import IDENTITY, Publication
 from strata.supervisor.reload import Reload
 from strata.supervisor.rollout import Rollout
 from strata.supervisor.service import Service
@@ -132,7 +132,7 @@ async def compose(paths: Paths, settings: Settings, ending: Ending) -> AsyncIter
                 board, operations, converge, reload, rollout, settings.node_id, where.mode, version, time.monotonic()
             )
             gate = Gate(trust, settings.operators)
-            async with following(trust, paths.socket("identity"), patience=0.0):
+            async with following(trust, paths.socket("identity"), _patience(board)):
                 yield Served(Server(handlers.METHODS, room, gate, Denials()), manager, ending)
             for part in (rollout, converge, probes, leases, publication):
                 await part.close()
@@ -153,6 +153,11 @@ async def _stop_all(board: Board, operations: Operations) -> None:
             except StrataError as error:
                 log.error("cannot stop %s: %s", service.name, error.message)
                 await asyncio.sleep(0.5 * attempt)
+
+
+def _patience(board: Board) -> float:
+    """An identity that runs answers at once, and then no token is refused; one that we are to start cannot."""
+    return PATIENCE if any(one.name == IDENTITY and one.state is S.HEALTHY for one in board.services.values()) else 0.0
 
 
 def _drain(service: Service) -> float:

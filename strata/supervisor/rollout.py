@@ -106,6 +106,8 @@ class Rollout:
             except StrataError as error:
                 log.error("cannot stop %s, which is not declared any more: %s", unit, error.message)
                 continue
+            if unit.endswith(".socket"):
+                continue
             self.board.wishes.run(name)
             self._removed(name)
             self.board.events.tell("svc.removed", name, "it is not declared any more", unit=unit)

@@ -20,8 +20,14 @@ from strata.units.model import Manifest, UnitText, Verbatim
 from strata.units.text import quote
 
 __all__ = [
-    *("UnitText", "declared", "digest"),
-    *("render", "render_owner", "render_scope", "render_slice", "render_supervisor"),
+    "UnitText",
+    "declared",
+    "digest",
+    "render",
+    "render_owner",
+    "render_scope",
+    "render_slice",
+    "render_supervisor",
 ]
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
