@@ -7,7 +7,6 @@ is never replaced by a new one: that would silently kill every token there is.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import logging
 import os
@@ -50,7 +49,7 @@ class KeyStore:
     ) -> None:
         """Open the store, making keys if there are none. `overlap` is in seconds.
 
-        With a `credential` (see `credential_seed`) the keys are derived from it and no private key is ever written.
+        With a `credential` (strata.identity.seed) the keys are derived from it and no private key is ever written.
         Raises InvalidArgument, ResourceExhausted or Unavailable: then the service must not start.
         """
         self._file, self._overlap, self._credential, self._clock = directory / FILE, overlap, credential, clock
@@ -77,7 +76,10 @@ class KeyStore:
         Raises Conflict when the key comes from a credential, ResourceExhausted; then nothing has changed.
         """
         if self._credential:
-            raise Conflict("cannot rotate: the key comes from the credential identity-key; replace it and restart")
+            raise Conflict(
+                "cannot rotate: the keys come from a credential, the file that identity.key_file names; write a new "
+                "seed into it, then `strata-ctl restart identity`; the old keys verify for their overlap"
+            )
         self._turn_over(_new_seeds(), self._overlap if overlap is None else overlap)
 
     def _turn_over(self, seeds: dict[str, bytes], overlap: int) -> None:
@@ -126,7 +128,8 @@ class KeyStore:
             seed = seeds.get(key.version, key.seed)
             if not seed:
                 raise InvalidArgument(
-                    f"cannot use {self._file}: its key came from a credential, which is not given now"
+                    f"cannot use {self._file}: its keys came from a credential, which is not given now; name its file "
+                    "with identity.key_file, or remove the whole state directory to begin anew (every token then ends)"
                 )
             if len(seed) != SEED or (signer := Signer(key.version, seed)).public.raw != key.public:
                 raise InvalidArgument(f"cannot use {self._file}: a private key does not fit its public key; {_MEND}")
@@ -135,26 +138,6 @@ class KeyStore:
 
 
 _MEND = "restore it from a backup, or remove the whole state directory to begin anew (every token then ends)"
-
-
-def credential_seed(directory: str) -> bytes | None:
-    """The seed in systemd's credential `identity-key` (systemd.exec(5)): 32 bytes, raw or in base64; None without one.
-
-    Raises InvalidArgument when it is there but cannot be used.
-    """
-    if not directory:
-        return None
-    file = Path(directory) / "identity-key"
-    try:
-        raw = file.read_bytes()
-        seed = raw if len(raw) == SEED else base64.b64decode(raw.strip(), validate=True)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise InvalidArgument(f"cannot read the credential {file}: {error}") from error
-    if len(seed) != SEED:
-        raise InvalidArgument(f"cannot use the credential {file}: expected {SEED} bytes, raw or in base64")
-    return seed
 
 
 def _derived(credential: bytes, version: str) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from strata import durable
 from strata.config import Settings
 from strata.errors import Conflict, InvalidArgument
-from strata.identity import handlers, keys, revocations
+from strata.identity import handlers, keys, revocations, seed
 from strata.identity.handlers import Room
 from strata.identity.issuer import Issuer
 from strata.identity.keys import KeyStore
@@ -47,7 +47,8 @@ def _room(directory: Path, settings: Settings) -> Iterator[Room]:
     try:
         if revoked.cap_ids():  # a first start that was cut short leaves an empty journal and no keys
             _check_whole(directory, revocations.FILE, keys.FILE)
-        credential = keys.credential_seed(os.environ.get("CREDENTIALS_DIRECTORY", ""))
+        given = os.environ.get("CREDENTIALS_DIRECTORY", "")
+        credential = seed.handed_over(given, settings.identity.key_file)
         store = KeyStore(directory, settings.identity.key_overlap_seconds, credential)
         trust = Trust()
         trust.revoke(revoked.cap_ids())

@@ -31,7 +31,7 @@ from strata.errors import (
     Unauthenticated,
     Unavailable,
 )
-from strata.identity import keys, main, revocations
+from strata.identity import keys, main, revocations, seed
 from strata.paths import Paths
 from strata.policy.feed import following
 from strata.policy.token import FORMATS, public_key, verify
@@ -432,7 +432,7 @@ def test_damaged_state_refuses_to_start_and_is_left_as_it_is(
 
 def test_a_key_from_a_systemd_credential_is_never_written(made: Path) -> None:
     seed = bytes(range(32))
-    (made / "identity-key").write_bytes(base64.b64encode(seed) + b"\n")
+    (made / "identity.key").write_bytes(base64.b64encode(seed) + b"\n")
     with process(made, CREDENTIALS_DIRECTORY=str(made)) as identity:
         token = identity.call("identity.issue", **FS)["token"]
         with pytest.raises(Conflict, match="credential"):
@@ -440,18 +440,70 @@ def test_a_key_from_a_systemd_credential_is_never_written(made: Path) -> None:
     assert not any(key.get("seed") for key in json.loads((made / "identity" / keys.FILE).read_bytes())["keys"])
     with process(made, CREDENTIALS_DIRECTORY=str(made)) as identity:
         assert state(token, identity) == "active"
-    (made / "identity-key").write_bytes(bytes(32))
+    (made / "identity.key").write_bytes(bytes(32))
     with process(made, CREDENTIALS_DIRECTORY=str(made)) as identity:
         assert state(token, identity) == "active"
-    (made / "identity-key").unlink()
+    (made / "identity.key").unlink()
     code, told = Process(made, CREDENTIALS_DIRECTORY=str(made)).said()
-    assert (code, "which is not given now" in told) == (1, True)
+    assert (code, "name its file with identity.key_file" in told) == (1, True)
 
 
-def test_a_credential_of_the_wrong_size_refuses_to_start(made: Path) -> None:
-    (made / "identity-key").write_bytes(b"short")
+SEED = bytes(range(1, 33))
+
+
+@pytest.mark.parametrize(
+    "written", [SEED, base64.b64encode(SEED), SEED.hex().encode() + b"\n", SEED.hex().upper().encode()]
+)
+def test_the_same_seed_raw_in_base64_or_in_digits_is_the_same_key(made: Path, written: bytes) -> None:
+    (made / seed.CREDENTIAL).write_bytes(written)
+    assert seed.handed_over(str(made)) == SEED
+
+
+@pytest.mark.parametrize("written", [b"", b"short", b"g" * 64, SEED.hex().encode()[1:], SEED + b"\n", b"=" * 44])
+def test_a_credential_that_is_no_seed_refuses_to_start(made: Path, written: bytes) -> None:
+    (made / "identity.key").write_bytes(written)
     code, told = Process(made, CREDENTIALS_DIRECTORY=str(made)).said()
-    assert (code, "credential" in told) == (1, True)
+    assert (code, len(told.splitlines()), "seed of 32 bytes" in told) == (1, 1, True)
+
+
+def with_key_file(made: Path, mode: int) -> Path:
+    """A seed where the settings say, and as systemd hands it over."""
+    source = made / "outside.key"
+    source.write_bytes(SEED)
+    source.chmod(mode)
+    (made / "strata.toml").write_text(f'[identity]\nkey_file = "{source}"\n')
+    return source
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o620])
+def test_a_key_file_that_others_may_read_or_change_refuses_to_start(made: Path, mode: int) -> None:
+    source = with_key_file(made, mode)
+    (made / "identity.key").write_bytes(SEED)
+    code, told = Process(made, CREDENTIALS_DIRECTORY=str(made)).said()
+    assert (code, len(told.splitlines()), f"chmod 600 {source}" in told) == (1, 1, True)
+
+
+def test_a_key_file_that_was_not_handed_over_is_not_replaced_by_keys_of_our_own(made: Path) -> None:
+    with_key_file(made, 0o600)
+    code, told = Process(made).said()
+    assert (code, "handed over no credential" in told) == (1, True)
+    assert not (made / "identity" / keys.FILE).exists()
+
+
+def test_another_seed_signs_and_the_old_key_verifies_as_after_a_rotation(made: Path) -> None:
+    source = with_key_file(made, 0o640)
+    (made / "identity.key").write_bytes(SEED)
+    with process(made, CREDENTIALS_DIRECTORY=str(made)) as identity:
+        before = {key["id"] for key in identity.call("identity.keys")["keys"]}
+        with pytest.raises(Conflict, match=r"write a new seed .* `strata-ctl restart identity`"):
+            identity.call("identity.rotate")
+    source.write_bytes(bytes(32))
+    (made / "identity.key").write_bytes(bytes(32))
+    with process(made, CREDENTIALS_DIRECTORY=str(made)) as identity:
+        after = {key["id"]: key["current"] for key in identity.call("identity.keys")["keys"]}
+    assert before < after.keys()
+    assert not any(after[name] for name in before)
+    assert sum(after.values()) == len(before)
 
 
 def test_two_identities_do_not_share_a_state_directory(made: Path) -> None:
