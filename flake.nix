@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # How this was checked, and what was never built: nixos/README.md.
 {
-  description = "Strata: capabilities, named service states and gated files on systemd";
+  description = "Strata: capabilities, named service states, gated files and sandboxes on systemd";
 
-  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
 
   outputs =
     { self, nixpkgs }:
@@ -15,25 +15,30 @@
       ];
       each = make: lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
       packagesOf = pkgs: import ./nixos/packages { inherit pkgs; };
+      module = self.nixosModules.strata;
+
+      # strata-vm-x86_64, strata-iso-aarch64 …
       machine =
-        module:
-        lib.nixosSystem {
-          system = "x86_64-linux";
-          modules = [
-            self.nixosModules.strata
-            ./nixos/machines/common.nix
-            module
-          ];
-        };
+        kind: system:
+        lib.nameValuePair "strata-${kind}-${lib.removeSuffix "-linux" system}" (
+          lib.nixosSystem {
+            inherit system;
+            modules = [
+              module
+              ./nixos/machines/common.nix
+              ./nixos/machines/${kind}.nix
+            ];
+          }
+        );
     in
     {
       packages = each (
         pkgs:
         let
-          inherit (packagesOf pkgs) strata pyseto;
+          inherit (packagesOf pkgs) strata pystemd pyseto;
         in
         {
-          inherit strata pyseto;
+          inherit strata pystemd pyseto;
           default = strata;
           # The predecessor built one program for each of these; all of them are this one package.
           strata-ctl = strata;
@@ -41,6 +46,7 @@
           registry = strata;
           identity = strata;
           fs = strata;
+          options = (import ./nixos/options.nix { inherit pkgs; }).optionsJSON;
         }
       );
 
@@ -53,21 +59,30 @@
           imports = [ ./nixos/modules ];
           services.strata.package = lib.mkDefault self.packages.${pkgs.stdenv.hostPlatform.system}.strata;
         };
-      nixosModules.default = self.nixosModules.strata;
+      nixosModules.default = module;
 
-      nixosConfigurations = {
-        strata-vm-x86_64 = machine ./nixos/machines/vm.nix;
-        strata-iso-x86_64 = machine ./nixos/machines/iso.nix;
-      };
+      nixosConfigurations = lib.listToAttrs (
+        map (machine "vm") systems ++ map (machine "iso") systems
+      );
+
+      # Those of tests/vm need a builder with KVM.
+      checks = each (
+        pkgs:
+        import ./nixos/checks.nix {
+          inherit pkgs;
+          inherit (packagesOf pkgs) strata;
+          options = self.packages.${pkgs.stdenv.hostPlatform.system}.options;
+        }
+        // import ./tests/vm { inherit pkgs module; }
+      );
 
       devShells = each (pkgs: {
-        default = pkgs.mkShell {
-          packages = [
-            (packagesOf pkgs).strata.pythonEnv
-            pkgs.ruff
-            pkgs.mypy
-          ];
+        default = import ./nixos/shell.nix {
+          inherit pkgs;
+          inherit (packagesOf pkgs) strata;
         };
       });
+
+      formatter = each (pkgs: pkgs.nixfmt-tree);
     };
 }

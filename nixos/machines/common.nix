@@ -12,5 +12,5 @@
     pkgs.curl
     pkgs.git
   ];
-  system.stateVersion = "25.11";
+  system.stateVersion = "26.05";
 }

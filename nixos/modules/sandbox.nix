@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Sessions for untrusted commands. Keys of `limits` and `templates` are those of docs/manifest.md.
-{ config, lib, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   inherit (lib) mkIf mkOption types;
   inherit (import ./types.nix { inherit lib; }) amount said table unsaid;
@@ -17,10 +22,39 @@ let
     inodes_max = unsaid types.ints.positive { description = "Files and directories that a session may make."; };
     files_max = unsaid types.ints.positive { description = "Open files of one process."; };
   };
+  # The tree that a session's PATH leads to; a session cannot do without these.
+  tree =
+    packages:
+    if packages == [ ] then
+      null
+    else
+      [
+        "${pkgs.buildEnv {
+          name = "strata-sandbox-packages";
+          paths = [
+            pkgs.bashInteractive
+            pkgs.coreutils
+          ]
+          ++ packages;
+          pathsToLink = [
+            "/bin"
+            "/lib"
+            "/share"
+          ];
+        }}"
+      ];
+  packages = mkOption {
+    type = types.listOf types.package;
+    default = [ ];
+    example = lib.literalExpression "[ pkgs.python3 pkgs.git ]";
+  };
   template.options = {
     description = unsaid types.str { description = "One line for people."; };
     base_rootfs = unsaid types.path {
       description = "Root tree of its sessions, such as a derivation that holds one; `null` is that of all sessions.";
+    };
+    packages = packages // {
+      description = "Programs of its sessions, beside bash and coreutils; empty: those of all sessions.";
     };
     limits = table limits { description = "Those limits that are to differ."; };
     env = mkOption {
@@ -47,6 +81,12 @@ in
     network = unsaid network {
       description = "`isolated`: sessions have a loopback interface of their own and no other. `host`: this machine's network. `null` is `isolated`.";
     };
+    packages = packages // {
+      description = ''
+        Programs that sessions have, beside bash and coreutils; empty: what all users of the machine have, in
+        {file}`/run/current-system/sw`. A session sees the whole Nix store, so no program in it is a secret.
+      '';
+    };
     limits = table limits {
       example.memory_max = "512M";
       description = "What one session may use; what is left out is as {file}`docs/manifest.md` says.";
@@ -67,6 +107,10 @@ in
     max_sessions = cfg.sandbox.maxSessions;
     session_ttl = cfg.sandbox.ttl;
     isolate_network = if cfg.sandbox.network == null then null else cfg.sandbox.network == "isolated";
-    inherit (cfg.sandbox) limits templates;
+    tools = tree cfg.sandbox.packages;
+    inherit (cfg.sandbox) limits;
+    templates = lib.mapAttrs (
+      _: one: removeAttrs one [ "packages" ] // { tools = tree one.packages; }
+    ) cfg.sandbox.templates;
   });
 }

@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: MIT
-# Strata, and the one library of it that nixpkgs lacks.
+# Strata with everything that it needs.
 { pkgs }:
 let
-  python = pkgs.python3;
-  pyseto = python.pkgs.callPackage ./pyseto.nix { };
-  library = python.pkgs.callPackage ./library.nix { inherit pyseto; };
+  inherit (pkgs) lib;
+  # The Python that libraries.json has wheels for.
+  python = pkgs.python313;
+  inherit (python.pkgs.callPackage ./libraries.nix { }) libraries forTests;
+  library = python.pkgs.callPackage ./library.nix { inherit libraries; };
   pythonEnv = python.withPackages (_: [ library ]);
+  testEnv = python.withPackages (_: [ library ] ++ forTests);
+  path = lib.makeBinPath (import ../modules/programs.nix pkgs);
 in
 {
-  inherit pyseto;
+  inherit (libraries) pystemd pyseto;
 
   # strata-python is the interpreter that services run with: it finds Strata and its libraries.
   strata =
     pkgs.runCommand "strata-${library.version}"
       {
-        passthru = { inherit library pythonEnv; };
+        inherit (library) version;
+        pname = "strata";
+        passthru = { inherit library pythonEnv testEnv; };
         meta = {
-          description = "Capabilities, named service states and gated files on systemd";
+          description = (lib.importTOML ../../pyproject.toml).project.description;
+          license = lib.licenses.mit;
           mainProgram = "strata-ctl";
           platforms = [
             "x86_64-linux"
@@ -26,7 +33,18 @@ in
       }
       ''
         mkdir -p $out/bin
-        ln -s ${pythonEnv}/bin/strata-ctl $out/bin/strata-ctl
         ln -s ${pythonEnv}/bin/python3 $out/bin/strata-python
+        for program in strata strata-ctl; do
+          printf '%s\n' '#!${pkgs.runtimeShell}' 'export STRATA_PATH="''${STRATA_PATH-${path}}"' \
+            "exec ${pythonEnv}/bin/$program \"\$@\"" > $out/bin/$program
+          chmod +x $out/bin/$program
+        done
+        for page in ${../../strata/man}/*.[1-8]; do
+          install -D -m 0644 -t $out/share/man/man''${page##*.} $page
+        done
+        cd ${../../strata/completion}
+        install -D -m 0644 strata-ctl.bash $out/share/bash-completion/completions/strata-ctl
+        install -D -m 0644 -t $out/share/zsh/site-functions _strata-ctl
+        install -D -m 0644 -t $out/share/fish/vendor_completions.d strata-ctl.fish
       '';
 }

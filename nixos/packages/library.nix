@@ -1,27 +1,18 @@
 # SPDX-License-Identifier: MIT
+# Strata as a Python library. What it is called, its version and what it needs stand in the project itself.
 {
   lib,
   buildPythonPackage,
   setuptools,
-  click,
-  grpclib,
-  h2,
-  httptools,
-  jinja2,
-  mcp,
-  msgspec,
-  protobuf,
-  pynacl,
-  pyseto,
-  pystemd,
-  starlette,
-  uvicorn,
-  uvloop,
-  websockets,
+  libseccomp,
+  libraries,
 }:
+let
+  inherit (lib.importTOML ../../pyproject.toml) project;
+  nameOf = requirement: builtins.head (builtins.match "([A-Za-z0-9._-]+).*" requirement);
+in
 buildPythonPackage {
-  pname = "strata";
-  # The one place where the version stands is the package itself.
+  pname = project.name;
   version = builtins.head (
     builtins.match ".*__version__ = \"([^\"]*)\".*" (builtins.readFile ../../strata/__init__.py)
   );
@@ -37,26 +28,16 @@ buildPythonPackage {
     ];
   };
 
-  build-system = [ setuptools ];
-  dependencies = [
-    click
-    grpclib
-    h2
-    httptools
-    jinja2
-    mcp
-    msgspec
-    protobuf
-    pynacl
-    pyseto
-    pystemd
-    starlette
-    uvicorn
-    uvloop
-    websockets
-  ];
+  # The loader finds no library by its name alone here.
+  postPatch = ''
+    substituteInPlace strata/sandbox/seccomp.py \
+      --replace-fail '"libseccomp.so.2"' '"${lib.getLib libseccomp}/lib/libseccomp.so.2"'
+  '';
 
-  # The tests need a systemd that runs, which a build has not.
+  build-system = [ setuptools ];
+  dependencies = map (requirement: libraries.${nameOf requirement}) project.dependencies;
+
+  # The tests need a systemd that runs, which a build has not; `checks` runs those that do not.
   doCheck = false;
   pythonImportsCheck = [
     "strata.cli.main"
