@@ -8,6 +8,7 @@ import click
 from strata.cli import checks_sandbox, options, output
 from strata.cli.checks import FAIL, MACHINE, OK, WARN, Finding
 from strata.cli.checks_here import HERE
+from strata.cli.checks_installation import INSTALLED
 from strata.cli.table import Cell
 from strata.errors import StrataError
 from strata.paths import Paths
@@ -38,7 +39,7 @@ def command(as_json: bool) -> int:
 def examine(paths: Paths) -> list[Finding]:
     """All findings, the machine's first."""
     machine = [check() for check in MACHINE] + checks_sandbox.findings()
-    return machine + [_one(check.__name__, lambda c=check: c(paths)) for check in HERE]
+    return machine + [_one(check.__name__, lambda c=check: c(paths)) for check in (*HERE, *INSTALLED)]
 
 
 def _one(name: str, look: object) -> Finding:

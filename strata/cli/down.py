@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import time
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from strata.cli import directories, modes, options, output
+from strata.cli import directories, installed, modes, options, output
 from strata.cli.modes import Manager
 from strata.cli.table import printable
 from strata.embedded import boot, record
 from strata.errors import NotFound, Unavailable
 from strata.paths import Paths
 from strata.units import names
+from strata.units.context import own_run
 
 if TYPE_CHECKING:
     from strata.systemd.bus import Bus
@@ -39,6 +41,8 @@ _LOOK_SECONDS = 0.5
 def command(timeout: float) -> int:
     """Stop Strata and leave nothing behind: no process, cgroup, mount, socket or unit. Keys and settings stay."""
     take_down(Paths.from_env(), timeout)
+    if installed.find():
+        output.line("it is installed: the next boot starts it again, or `strata-ctl up`")
     return 0
 
 
@@ -84,7 +88,7 @@ def _stop_units(paths: Paths, deadline: float) -> list[str]:
 def _stop_all(bus: Bus, manager: Manager, deadline: float) -> list[str]:
     """The supervisor first, for it stops the others in order; then whatever a dead supervisor left; the slice last."""
     did = []
-    if not bus.status(names.SUPERVISOR).gone:
+    if _lives(bus, names.SUPERVISOR):
         _stop(bus, [names.SUPERVISOR], deadline)
         did.append(f"stopped {names.SUPERVISOR} and what it supervised ({manager.mode} mode)")
     if rest := _ours(bus):
@@ -92,12 +96,21 @@ def _stop_all(bus: Bus, manager: Manager, deadline: float) -> list[str]:
         did.append(f"stopped {', '.join(rest)}")
     if not bus.status(names.SLICE).gone:
         _stop(bus, [names.SLICE], deadline)
+    if manager.mode != "embedded":  # of a private systemd nothing is left anyway
+        installed.sweep_run(own_run(os.environ) if manager.mode == "user" else "/run")
     return did
 
 
 def _ours(bus: Bus) -> list[str]:
-    """Units of Strata that are loaded, but for the private systemd's own."""
-    return sorted(name for name in bus.units("strata-*") if not name.startswith("strata-embedded"))
+    """Units of Strata that live or have failed, but for the private systemd's own."""
+    return sorted(
+        name for name in bus.units("strata-*") if not name.startswith("strata-embedded") and _lives(bus, name)
+    )
+
+
+def _lives(bus: Bus, name: str) -> bool:
+    """Is there anything to stop or to forget? An installed unit may be loaded without either."""
+    return bus.status(name).active_state != "inactive"
 
 
 def _stop(bus: Bus, units: list[str], deadline: float) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from strata import config
-from strata.cli import call
+from strata.cli import call, installed
 from strata.cli.modes import Manager, version_number
 from strata.errors import Conflict, StrataError, Unavailable
 from strata.paths import Paths
@@ -32,7 +32,7 @@ class NotHealthy(Exception):
 
 
 def start_units(bus: Bus, manager: Manager, paths: Paths) -> None:
-    """Start strata.slice and the supervisor, unless the supervisor is up. Raises StrataError."""
+    """Start strata.slice and the supervisor, the installed one if there is one, unless it is up. Raises StrataError."""
     version = version_number(bus.version())
     here = context.context(manager.mode, version, paths, config.load(paths))
     refuse_foreign(bus, paths)
@@ -41,16 +41,17 @@ def start_units(bus: Bus, manager: Manager, paths: Paths) -> None:
         return
     if not status.gone:
         bus.reset_failed(names.SUPERVISOR)
+    if installed.fragment(bus):
+        installed.tell_what_is_not_heeded(paths)
+        bus.start(names.SUPERVISOR)
+        return
     _start(bus, render.render_slice(here), version, again=False)
     _start(bus, render.render_supervisor(here), version, again=True)
 
 
 def refuse_foreign(bus: Bus, paths: Paths) -> None:
     """Raises Conflict when the supervisor on this manager serves another runtime directory: unit names are one's."""
-    if bus.status(names.SUPERVISOR).gone:
-        return
-    environment = [item.decode() for item in bus.property(names.SUPERVISOR, "Service", "Environment", "as")]
-    theirs = next((item.partition("=")[2] for item in environment if item.startswith("STRATA_RUNTIME_DIR=")), "")
+    theirs = installed.environment(bus).get("STRATA_RUNTIME_DIR", "")
     if theirs and theirs != str(paths.runtime_dir):
         raise Conflict(
             f"cannot use {paths.runtime_dir}: this systemd already runs Strata for {theirs}; "

@@ -7,17 +7,21 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from strata.cli import call, directories, modes, options, output, status
-from strata.cli.launch import NotHealthy
+from strata.cli import call, directories, modes, options, output, restart, status
 from strata.cli.modes import Choice, Manager
 from strata.cli.table import printable
 from strata.embedded import boot
 from strata.errors import Conflict, Unavailable
 from strata.paths import Paths
 from strata.units.context import Mode
+
+if TYPE_CHECKING:
+    from strata.systemd.bus import Bus
 
 DEADLINE = 60.0
 _TAIL = 15
@@ -33,6 +37,11 @@ def command(mode: Mode | None, timeout: float, as_json: bool) -> int:
     """Start Strata on this machine, wait until all is Healthy, and show it. Harmless when it runs already."""
     paths = Paths.from_env()
     start(paths, mode, time.monotonic() + timeout)
+    return shown(paths, as_json)
+
+
+def shown(paths: Paths, as_json: bool = False) -> int:
+    """Print the status, and what to try next; the exit code. Raises StrataError."""
     found = status.gather(paths)
     if as_json:
         output.document(found)
@@ -66,9 +75,12 @@ def _bring_up(paths: Paths, wanted: Mode | None, deadline: float) -> bool:
 
 
 def _already(paths: Paths, wanted: Mode | None) -> None:
-    mode = call.call(paths, "supervisor.status")["mode"]
+    found = call.call(paths, "supervisor.status")
+    mode = found["mode"]
     if wanted and wanted != mode:
         raise Conflict(f"cannot start in {wanted} mode: Strata runs already in {mode} mode; `strata-ctl down` first")
+    for sentence in restart.waiting(paths, found["version"]):
+        output.note(printable(sentence))
     output.note("already running\n")
 
 
@@ -93,19 +105,26 @@ def _launch(manager: Manager, paths: Paths, deadline: float) -> None:
 
     with bus_of(manager) as bus:
         launch.start_units(bus, manager, paths)
-        try:
-            launch.wait_for_supervisor(bus, paths, deadline)
-            launch.wait_for_services(paths, deadline)
-        except NotHealthy as failure:
-            _explain(manager, failure)
-            raise Unavailable(
-                f"cannot bring all of Strata up: {failure.reason}; the journal's last lines stand above. "
-                "Look further with `strata-ctl logs` and `strata-ctl doctor`, then `strata-ctl down` and try again"
-            ) from failure
+        settle(bus, manager, paths, deadline)
 
 
-def _explain(manager: Manager, failure: NotHealthy) -> None:
-    for unit in failure.units:
+def settle(bus: Bus, manager: Manager, paths: Paths, deadline: float) -> None:
+    """Wait until all is Healthy; `deadline` on time.monotonic(). Raises Unavailable, the journal's last words shown."""
+    from strata.cli import launch
+
+    try:
+        launch.wait_for_supervisor(bus, paths, deadline)
+        launch.wait_for_services(paths, deadline)
+    except launch.NotHealthy as failure:
+        _explain(manager, failure.units)
+        raise Unavailable(
+            f"cannot bring all of Strata up: {failure.reason}; the journal's last lines stand above. "
+            "Look further with `strata-ctl logs` and `strata-ctl doctor`, then `strata-ctl down` and try again"
+        ) from failure
+
+
+def _explain(manager: Manager, units: Sequence[str]) -> None:
+    for unit in units:
         output.note(f"--- journal of {unit}")
         kind = "--user-unit" if manager.mode == "user" else "--unit"
         arguments = ("--no-pager", "--quiet", "--output=cat", f"--lines={_TAIL}", f"{kind}={unit}")

@@ -20,6 +20,8 @@ SECTIONS = {
         Verb("up", "up:command", "Start Strata on this machine and wait until all is Healthy."),
         Verb("down", "down:command", "Stop all of it and leave nothing behind."),
         Verb("status", "status:command", "Services, states and why, at a glance."),
+        Verb("install", "install:command", "Have systemd start Strata at boot; again, to upgrade."),
+        Verb("uninstall", "uninstall:command", "Undo that: remove what install wrote."),
         Verb("doctor", "doctor:command", "Check what Strata needs of this machine; say how to mend it."),
     ),
     "Sandboxes": (
@@ -33,7 +35,7 @@ SECTIONS = {
     "Services": (
         Verb("start", "services:start", "Start services and wait until they are Healthy."),
         Verb("stop", "services:stop", "Stop services; they stay stopped until started."),
-        Verb("restart", "services:restart", "Stop and start services."),
+        Verb("restart", "services:restart", "Restart services; without a name Strata itself, dropping nothing."),
         Verb("describe", "services:describe", "One service: unit, limits, usage, last result and why."),
         Verb("reset", "services:reset", "Let a Quarantined service go on."),
         Verb("reload", "reload:command", "Read the manifests again; show the plan, then apply it."),
