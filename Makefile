@@ -36,6 +36,8 @@ docs: ## write the generated parts of docs/ and of the NixOS module anew
 	@scripts/bootstrap test
 	@$(PYTHON) docs/generate.py
 	@$(PYTHON) nixos/generate.py
+	@if command -v nix-instantiate >/dev/null; then $(PYTHON) nixos/document.py; \
+	else echo "nixos/OPTIONS.md is left as it is: nix-instantiate is missing (apt-get install nix-bin)" >&2; fi
 
 bench: ## measure, beside baselines in the same run
 	@scripts/bootstrap test

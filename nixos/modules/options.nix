@@ -11,7 +11,7 @@ in
 
     package = mkOption {
       type = types.package;
-      defaultText = lib.literalMD "the package of the flake that the module comes from";
+      defaultText = lib.literalExpression "strata.packages.\${system}.strata";
       description = "The package that everything runs from: it has {file}`bin/strata-ctl` and {file}`bin/strata-python`.";
     };
 

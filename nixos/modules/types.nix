@@ -12,11 +12,15 @@ rec {
     )
     // {
       name = "secretFile";
-      description = "absolute path outside of the Nix store, as a text in quotes";
+      description = "absolute path outside of the Nix store, in quotes";
+      descriptionClass = "noun";
     };
 
   # Numbers are seconds; texts are as in systemd.time(7) and systemd's sizes and percentages.
-  amount = types.either types.number types.nonEmptyStr;
+  amount = types.either types.number types.nonEmptyStr // {
+    description = "number or text such as 15min, 512M, 50%";
+    descriptionClass = "noun";
+  };
 
   # What is not said is not written down, so that the defaults of the program hold.
   unsaid =
