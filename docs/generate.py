@@ -2,12 +2,14 @@
 """Write the parts of the documents that must not drift from the code: `python docs/generate.py [--check]`.
 
 Between `<!-- generated: NAME -->` and `<!-- end: NAME -->` stands what the function of that name returns; all around it
-is written by hand. Names, types, defaults and values are read from the code; what they mean, from the *.toml here. A
-method, key or limit that is in one place only fails the test.
+is written by hand. So is docs/manual, of which the manual pages in strata/man are made; strata/completion is click's.
+Names, types, defaults and values are read from the code; what they mean, from the *.toml here. A method, key or limit
+that is in one place only fails the test.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import operator
 import re
@@ -17,11 +19,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import manual
 import msgspec
 from formatting import anchor, noun, plain, shown, table
 from http_page import door_errors, http_parameters, http_routes
 
+import strata
 from strata import config
+from strata.cli import completion, program, verbs
 from strata.errors import ERRORS
 from strata.fs import handlers as fs
 from strata.identity import handlers as identity
@@ -34,6 +39,7 @@ from strata.types import Access
 from strata.units import contract, manifest, model
 
 HERE = Path(__file__).resolve().parent
+PACKAGE = Path(strata.__file__).resolve().parent
 ROOMS: dict[str, tuple[Method, ...]] = {
     "registry": registry.METHODS,
     "identity": identity.METHODS,
@@ -121,10 +127,13 @@ def _sentence(method: Method) -> str:
 
 def manifest_keys() -> str:
     """Every key of a manifest, by section."""
+    return _manifest_sections(functools.partial(table, ("key", "value", "default", "meaning")))
+
+
+def _manifest_sections(listed: Callable[[Iterable[Sequence[str]]], str]) -> str:
     about = tomllib.loads((HERE / "manifest.toml").read_text(encoding="utf-8"))
     return "\n".join(
-        (f"### `[{section}]`\n\n" if section != "manifest" else "")
-        + table(("key", "value", "default", "meaning"), _keys(about[section], readers, kind))
+        (f"### `[{section}]`\n\n" if section != "manifest" else "") + listed(_keys(about[section], readers, kind))
         for section, (readers, kind) in SECTIONS.items()
     )
 
@@ -148,22 +157,26 @@ def _default(field: msgspec.structs.FieldInfo, span: bool) -> str:
 
 def reserved() -> str:
     """Directives that a manifest may not write."""
-    rows = [
-        (f"`{section}`", f"`{name}`", why)
-        for section, names in contract.RESERVED.items()
-        for name, why in names.items()
-    ]
-    return table(("section", "directive", "instead"), rows)
+    return table(("section", "directive", "instead"), reserved_rows())
+
+
+def reserved_rows() -> Iterable[tuple[str, str, str]]:
+    """Section, directive and what to say instead."""
+    for section, names in contract.RESERVED.items():
+        for name, why in names.items():
+            yield f"`{section}`", f"`{name}`", why
 
 
 def settings_keys() -> str:
     """Every key of strata.toml."""
+    return table(("key", "value", "default", "meaning"), settings_rows())
+
+
+def settings_rows() -> Iterable[Sequence[str]]:
+    """Key, kind of value, default and meaning of every setting."""
     about = tomllib.loads((HERE / "manifest.toml").read_text(encoding="utf-8"))["settings"]
-    rows = [
-        (f"`{key}`", about[key][0], _set_by_default(default), about[key][1])
-        for key, default in setting_defaults().items()
-    ]
-    return table(("key", "value", "default", "meaning"), rows)
+    for key, default in setting_defaults().items():
+        yield f"`{key}`", about[key][0], _set_by_default(default), about[key][1]
 
 
 def _set_by_default(value: Any) -> str:
@@ -189,8 +202,12 @@ def _leaves(key: str, value: Any) -> Iterable[tuple[str, Any]]:
 
 def variables() -> str:
     """The variables that override strata.toml."""
-    rows = [(f"`{name}`", f"`{key}`") for name, (key, _) in config.VARIABLES.items()]
-    return table(("variable", "key"), rows)
+    return table(("variable", "key"), variable_rows())
+
+
+def variable_rows() -> Iterable[tuple[str, str]]:
+    """Variable, and the key that it overrides."""
+    return ((f"`{name}`", f"`{key}`") for name, (key, _) in config.VARIABLES.items())
 
 
 def limits() -> str:
@@ -235,23 +252,44 @@ GENERATORS: dict[str, Callable[[], str]] = {
 }
 
 
+MANUAL: dict[str, Callable[[], str]] = {
+    "commands": lambda: manual.commands(verbs.root, verbs.PROGRAM),
+    "options": lambda: manual.options(verbs.root, verbs.PROGRAM),
+    "program_commands": lambda: manual.commands(program.root, program.PROGRAM),
+    "program_options": lambda: manual.options(program.root, program.PROGRAM),
+    "manifest_keys": lambda: _manifest_sections(manual.definitions),
+    "settings_keys": lambda: manual.definitions(settings_rows()),
+    "reserved": lambda: manual.pairs(
+        (f"{name} in [unit.{section.strip('`')}]", why) for section, name, why in reserved_rows()
+    ),
+    "variables": lambda: manual.pairs((name, f"overrides {key}") for name, key in variable_rows()),
+}
+
+
 def generated(text: str) -> str:
     """The document with every generated block as it must be now."""
     return _BLOCK.sub(lambda found: found[1] + GENERATORS[found[2]]() + found[3], text)
 
 
+def files() -> dict[Path, str]:
+    """Every file that is written here, in part or as a whole, with the text that it must have now."""
+    pages = {file: generated(file.read_text(encoding="utf-8")) for file in sorted(HERE.glob("*.md"))}
+    manuals = {PACKAGE / "man" / name: text for name, text in manual.pages(MANUAL).items()}
+    scripts = {PACKAGE / "completion" / name: completion.script(shell) for shell, name in completion.FILES.items()}
+    return pages | manuals | scripts
+
+
 def main(argv: Sequence[str]) -> int:
-    """Rewrite every document, or with --check only say which are stale; the exit code."""
+    """Rewrite every file, or with --check only say which are stale; the exit code."""
     stale = 0
-    for file in sorted(HERE.glob("*.md")):
-        text = file.read_text(encoding="utf-8")
-        fresh = generated(text)
-        if fresh == text:
+    for file, fresh in files().items():
+        if file.exists() and file.read_text(encoding="utf-8") == fresh:
             continue
         stale += 1
         if "--check" not in argv:
             file.write_text(fresh, encoding="utf-8")
-        print(f"{'stale' if '--check' in argv else 'written'}: {file.relative_to(HERE.parent)}")
+        home = PACKAGE.parent if file.is_relative_to(PACKAGE) else HERE.parent
+        print(f"{'stale' if '--check' in argv else 'written'}: {file.relative_to(home)}")
     return 1 if stale and "--check" in argv else 0
 
 
