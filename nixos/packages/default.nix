@@ -5,7 +5,7 @@ let
   inherit (pkgs) lib;
   # The Python that libraries.json has wheels for.
   python = pkgs.python313;
-  inherit (python.pkgs.callPackage ./libraries.nix { }) libraries forTests;
+  inherit (python.pkgs.callPackage ./libraries.nix { inherit (pkgs) systemd; }) libraries forTests;
   library = python.pkgs.callPackage ./library.nix { inherit libraries; };
   pythonEnv = python.withPackages (_: [ library ]);
   testEnv = python.withPackages (_: [ library ] ++ forTests);

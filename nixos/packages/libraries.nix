@@ -8,6 +8,8 @@
   buildPythonPackage,
   callPackage,
   fetchPypi,
+  # Among Python's packages there was another one of this name.
+  systemd,
 }:
 let
   table = lib.importJSON ./libraries.json;
@@ -45,6 +47,7 @@ let
     lib.mapAttrs wheel (lib.filterAttrs (_: one: !(one.files ? source)) table)
     // {
       pystemd = callPackage ./pystemd.nix {
+        inherit systemd;
         inherit (table.pystemd) version;
         inherit (table.pystemd.files.source) hash;
         dependencies = dependencies table.pystemd;
