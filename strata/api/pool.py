@@ -14,7 +14,7 @@ import msgspec
 
 from strata.api.limits import LIMITS, DoorLimits
 from strata.api.memory import Memory, whole
-from strata.api.room_connection import RoomConnection, connect
+from strata.api.room_connection import RoomConnection, Unread, connect
 from strata.api.turns import Turns
 from strata.errors import (
     BY_CODE,
@@ -35,6 +35,9 @@ QUICK = frozenset({"sandbox.stats", "sandbox.list", "sandbox.describe", NOTHING}
 
 LARGE = frozenset({"sandbox.exec"})
 """May answer more than a frame holds, into memory that comes with the call."""
+
+_ATTEMPTS = 3
+"""Until a room that hangs up again and again is Unavailable."""
 
 EMPTY = msgspec.Raw(b"null")
 
@@ -100,9 +103,10 @@ class RoomPool:
     ) -> AsyncGenerator[bytes, None]:
         """Every frame of a streaming call but the closing one, as JSON. Leaving early (aclose) cancels the call."""
         self._require(token)
-        async with self._sent(method, params, token, descriptors) as connection:
-            while (reply := _result(await connection.reply())).more:
+        async with self._asked(method, params, token, descriptors) as (connection, payload):
+            while (reply := _result(payload)).more:
                 yield bytes(reply.result)
+                payload = await connection.reply()
 
     async def alive(self) -> bool:
         """Whether the room answers at all, whoever asks: with nobody's token, a method that it does not have."""
@@ -129,35 +133,56 @@ class RoomPool:
             raise Unauthenticated("token required")
 
     async def _answered(self, method: str, params: Any, token: str, descriptors: Sequence[int]) -> bytes:
-        async with self._sent(method, params, token, descriptors) as connection:
-            return bytes(_result(await connection.reply()).result)
+        async with self._asked(method, params, token, descriptors) as (_, payload):
+            return bytes(_result(payload).result)
 
     @contextlib.asynccontextmanager
-    async def _sent(
+    async def _asked(
         self, method: str, params: Any, token: str, descriptors: Sequence[int]
-    ) -> AsyncIterator[RoomConnection]:
+    ) -> AsyncIterator[tuple[RoomConnection, bytes | bytearray]]:
+        """A connection on which the call was made, and its first reply."""
         framed = _framed(method, params, token)
-        async with self._lent(method, token) as connection:
-            connection.send(framed, descriptors)
-            yield connection
-
-    @contextlib.asynccontextmanager
-    async def _lent(self, method: str, token: str) -> AsyncIterator[RoomConnection]:
         with self._counted(token):
             await self._turns.take(method in QUICK)
             try:
-                connection = await self._connection()
-                try:
-                    yield connection
-                except StrataError:
-                    self._keep(connection)
-                    raise
-                except BaseException:  # cancelled, or a stream that was left: the answer to come is nobody's
-                    connection.abort()
-                    raise
-                self._keep(connection)
+                connection, first = await self._first_reply(framed, descriptors)
+                async with self._lent(connection):
+                    yield connection, first
             finally:
                 self._turns.give_back()
+
+    async def _first_reply(self, framed: bytes, descriptors: Sequence[int]) -> tuple[RoomConnection, bytes | bytearray]:
+        """A room that is being restarted hangs up, and its successor answers: what was not read is asked again."""
+        for left in reversed(range(_ATTEMPTS)):
+            connection = await self._connection()
+            try:
+                async with self._lent(connection, keep=False):
+                    connection.send(framed, descriptors)
+                    return connection, await connection.reply()
+            except Unread:
+                if not left:
+                    raise
+                self._drop_idle()  # they are of the same room
+        raise AssertionError("unreachable")
+
+    @contextlib.asynccontextmanager
+    async def _lent(self, connection: RoomConnection, keep: bool = True) -> AsyncIterator[None]:
+        """What becomes of a connection after its use."""
+        try:
+            yield
+        except StrataError:
+            self._keep(connection)
+            raise
+        except BaseException:  # cancelled, or a stream that was left: the answer to come is nobody's
+            connection.abort()
+            raise
+        if keep:
+            self._keep(connection)
+
+    def _drop_idle(self) -> None:
+        for connection in tuple(self._idle):
+            connection.abort()
+        self._idle.clear()
 
     @contextlib.contextmanager
     def _counted(self, token: str) -> Iterator[None]:

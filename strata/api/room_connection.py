@@ -17,6 +17,10 @@ from strata.sockets import frame
 _MOST_REPLIES = 16  # of a stream that its reader has not taken; then the room waits
 
 
+class Unread(Unavailable):
+    """The room hung up without having read the request: it was not done, and another connection can be asked."""
+
+
 class RoomConnection(asyncio.Protocol):
     """Made by `connect`. `gone` is told when the connection is lost."""
 
@@ -27,6 +31,7 @@ class RoomConnection(asyncio.Protocol):
         self._waiter: asyncio.Future[bytes | bytearray] | None = None
         self._paused = False
         self._failure: Exception | None = None
+        self._untouched = True  # no answer to what was sent last has begun to come
         self.transport: asyncio.Transport
 
     @property
@@ -40,10 +45,14 @@ class RoomConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(Unavailable(f"cannot reach {self._name}: it closed the connection"))
+        # A request that is read is answered before the room hangs up; of one that is not, the kernel tells (unix(7)).
+        unread = self._untouched and isinstance(exc, BrokenPipeError | ConnectionResetError)
+        kind = Unread if unread else Unavailable
+        self._fail(kind(f"cannot reach {self._name}: it closed the connection"))
         self._gone(self)
 
     def data_received(self, data: bytes) -> None:
+        self._untouched = False
         if payload := self._decoder.alone(data):
             self._take(payload)
             return
@@ -57,19 +66,25 @@ class RoomConnection(asyncio.Protocol):
     # --- a call
 
     def send(self, framed: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Write a request; descriptors travel with its first byte (unix(7), SCM_RIGHTS). Raises Unavailable."""
+        """Write a request; descriptors travel with its first byte (unix(7), SCM_RIGHTS).
+
+        Raises Unavailable; Unread when nothing of it has been read.
+        """
         if self._failure:
             raise self._failure
-        if descriptors:
-            # Past the transport, which has nothing waiting: the previous call was answered.
-            try:
-                sent = socket.send_fds(self._sock, [framed], list(descriptors))
-            except OSError as error:
-                self.abort()
-                raise Unavailable(f"cannot reach {self._name}: {error.strerror}") from error
-            framed = framed[sent:]
-        if framed:
-            self.transport.write(framed)
+        self._untouched = True
+        try:
+            # Past the transport, which has nothing waiting, for the previous call was answered: so it is known at once
+            # whether the room is still there.
+            sent = socket.send_fds(self._sock, [framed], list(descriptors))
+        except BlockingIOError as error:
+            self.abort()
+            raise Unavailable(f"cannot reach {self._name}: it does not read") from error
+        except OSError as error:
+            self.abort()
+            raise Unread(f"cannot reach {self._name}: {error.strerror}") from error
+        if sent < len(framed):
+            self.transport.write(framed[sent:])
 
     async def reply(self) -> bytes | bytearray:
         """The next reply of the call that was sent. Raises Unavailable when the room is gone."""

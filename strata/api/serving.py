@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Listening: every accepted connection is sniffed and gets the protocol that its client speaks."""
+"""Listening: every accepted connection is sniffed, after its handshake if there is TLS, and gets the protocol that its
+client speaks."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from typing import Protocol
 
 from strata.api.limits import LIMITS, DoorLimits
 from strata.api.sniffing import Factory, Silent, Sniffer
+from strata.api.tls import Handshake
+
+_HEAR_SECONDS, _LOOK_SECONDS = 0.25, 0.01
 
 
 class Serving(Protocol):
@@ -24,8 +29,12 @@ class Serving(Protocol):
 class Server:
     """The door's server: HTTP/1 (with WebSockets and MCP) and HTTP/2 (gRPC) on the same sockets."""
 
-    def __init__(self, http1: Serving, http2: Serving, limits: DoorLimits = LIMITS) -> None:
+    def __init__(
+        self, http1: Serving, http2: Serving, limits: DoorLimits = LIMITS, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """With `tls`, nothing else is spoken."""
         self._protocols = (http1, http2)
+        self._limits, self._tls = limits, tls
         self._silent = Silent(limits.connections, limits.header_seconds)
         self._listeners: list[asyncio.AbstractServer] = []
 
@@ -39,9 +48,22 @@ class Server:
         """Take no more connections and end those that there are."""
         for listener in self._listeners:
             listener.close()
+        await self._hear_out()
         await asyncio.gather(*(protocol.close() for protocol in self._protocols))
 
-    def _connection(self) -> Sniffer:
+    async def _hear_out(self) -> None:
+        """Who has connected and not spoken yet is about to, unless he is idle."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _HEAR_SECONDS
+        while len(self._silent):
+            if loop.time() > deadline:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _connection(self) -> asyncio.Protocol:
+        return Handshake(self._tls, self._sniffer, self._silent, self._limits) if self._tls else self._sniffer()
+
+    def _sniffer(self) -> Sniffer:
         factories: tuple[Factory, Factory] = (self._protocols[0].protocol, self._protocols[1].protocol)
         return Sniffer(*factories, self._silent)
 

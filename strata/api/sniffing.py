@@ -24,6 +24,9 @@ class Silent:
         self.most, self.patience = most, patience
         self._there: dict[asyncio.Transport, None] = {}
 
+    def __len__(self) -> int:
+        return len(self._there)
+
     def add(self, transport: asyncio.Transport) -> None:
         """One more."""
         self._there[transport] = None

@@ -17,28 +17,28 @@ from strata.sockets import descriptors as passing
 from strata.sockets import frame
 
 
+class Unread(Unavailable):
+    """The service hung up without having read the request: it was not done."""
+
+
 class Client:
     """One connection to one service. Use as a context manager; it is not safe to share between threads."""
+
+    _untouched = True  # no answer to what was sent last has begun to come
 
     def __init__(self, path: str | Path, timeout: float | None = None) -> None:
         """Connect to the unix socket at `path`; `timeout` in seconds bounds every wait.
 
         Raises Unavailable when nobody listens there.
         """
-        self.path = str(path)
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._sock.settimeout(timeout)
-        try:
-            self._sock.connect(self.path)
-        except OSError as error:
-            self._sock.close()
-            raise Unavailable(f"dial {self.path}: {error.strerror or error}") from error
+        self.path, self._known = str(path), True
+        self._sock = _dial(self.path, timeout)
 
     @classmethod
     def over(cls, sock: socket.socket, name: str) -> Client:
         """Speak on a connected stream socket of any family (tcp:// endpoints); `name` stands for it in errors."""
         client = cls.__new__(cls)
-        client.path, client._sock = name, sock
+        client.path, client._sock, client._known = name, sock, False
         return client
 
     def __enter__(self) -> Client:
@@ -79,8 +79,7 @@ class Client:
         self, method: str, params: Any = None, token: str = "", req_id: str = "", descriptors: Sequence[int] = ()
     ) -> dict[str, Any]:
         """The whole reply envelope, `ok` or not. Raises Unavailable when the connection breaks."""
-        self._send(method, params, token, req_id, descriptors)
-        return self._receive()
+        return self._first(method, params, token, req_id, descriptors)
 
     def stream(
         self, method: str, params: Any = None, token: str = "", descriptors: Sequence[int] = ()
@@ -97,18 +96,31 @@ class Client:
         self, method: str, params: Any = None, token: str = "", descriptors: Sequence[int] = ()
     ) -> Generator[dict[str, Any], None, None]:
         """Every reply envelope of a call: one, or all frames of a stream. Raises Unavailable."""
-        self._send(method, params, token, "", descriptors)
+        reply = self._first(method, params, token, "", descriptors)
         more = True
         try:
             while more:
-                reply = self._receive()
                 more = bool(reply.get("more"))
                 yield reply
+                reply = self._receive() if more else {}
         finally:
             if more:  # left in the middle: what still comes must not be taken for the next one's
                 self.close()
 
+    def _first(self, method: str, params: Any, token: str, req_id: str, descriptors: Sequence[int]) -> dict[str, Any]:
+        """Ask; the first reply. A service that is being restarted hangs up, and its successor is asked once more."""
+        try:
+            self._send(method, params, token, req_id, descriptors)
+            return self._receive()
+        except Unread:
+            if not self._known:
+                raise
+            self._sock = _dial(self.path, self._sock.gettimeout())
+        self._send(method, params, token, req_id, descriptors)
+        return self._receive()
+
     def _send(self, method: str, params: Any, token: str, req_id: str, descriptors: Sequence[int] = ()) -> None:
+        self._untouched = True
         request: dict[str, Any] = {"v": 1, "req_id": req_id or new_req_id(), "method": method}
         if token:
             request["auth"] = {"token": token}
@@ -144,13 +156,27 @@ class Client:
             if not part:
                 self.close()
                 raise Unavailable(f"{self.path} closed the connection before it answered")
+            self._untouched = False
             parts += part
         return bytes(parts)
 
     def _broken(self, error: OSError) -> Unavailable:
         self.close()  # a late answer must not be taken for the next one's
         reason = "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or error)
-        return Unavailable(f"cannot reach {self.path}: {reason}")
+        # What a service has read it answers before it hangs up; of what it has not, the kernel tells (unix(7)).
+        kind = Unread if self._untouched and isinstance(error, BrokenPipeError | ConnectionResetError) else Unavailable
+        return kind(f"cannot reach {self.path}: {reason}")
+
+
+def _dial(path: str, timeout: float | None) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(timeout)
+    try:
+        sock.connect(path)
+    except OSError as error:
+        sock.close()
+        raise Unavailable(f"dial {path}: {error.strerror or error}") from error
+    return sock
 
 
 def new_req_id() -> str:

@@ -34,6 +34,7 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.task: asyncio.Task[None] | None = None
         self.cancel_on_hangup = False
+        self.heard = False  # a whole frame has come
         self._decoder = frame.Decoder()
         self._inbox: Inbox | None = None
         self._lent: tuple[int, ...] = ()  # descriptors of the running call
@@ -123,6 +124,11 @@ class Connection(asyncio.Protocol):
             loop = asyncio.get_running_loop()
             self._write_timer = loop.call_later(self.server.limits.write_seconds, self.drop)
 
+    def read_no_more(self) -> None:
+        """Leave what comes from now on to the kernel."""
+        if not self._paused and not self.transport.is_closing():
+            self._read_on(False)
+
     def drop(self) -> None:
         """Close now; what was not written is lost."""
         self.transport.abort()
@@ -165,7 +171,7 @@ class Connection(asyncio.Protocol):
         if self._ended and not ours:
             self.close()
             return
-        self._read_on(not (ours and self._crowded(left)))
+        self._read_on(not (self.server.closing or (ours and self._crowded(left))))
         self._expect_rest(bool(left) and not ours, restart=answered > 0)
 
     def _crowded(self, left: int) -> bool:
@@ -198,6 +204,7 @@ class Connection(asyncio.Protocol):
     # --- calls
 
     def _begin(self, payload: bytes | bytearray) -> None:
+        self.heard = True
         if self._inbox is not None:
             self._lent = self._inbox.take()
         self._answer(payload)

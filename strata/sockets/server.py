@@ -34,6 +34,8 @@ Denied = Callable[[Call, StrataError], None]
 """Told of every refusal (codes 2 and 3), for the audit."""
 
 _FLUSH_SECONDS = 0.2  # at the end, for peers to read the last answers
+_HEAR_SECONDS, _LOOK_SECONDS = 0.25, 0.01
+"""At the end, for those who have connected and not spoken yet, and how often they are looked at meanwhile."""
 
 
 def _kept(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
@@ -82,10 +84,17 @@ class Server:
             self._listeners.append(await loop.create_unix_server(connected, sock=sock, **kept))
 
     async def close(self, grace: float = 1.0) -> None:
-        """Take no more calls, let running ones end for `grace` seconds, then cancel them and drop every connection."""
-        self.closing = True
+        """Take no more calls, let running ones end for `grace` seconds, then cancel them and drop every connection.
+
+        Who has just connected is answered once. What comes later stays unread, and the kernel tells its sender so
+        (ECONNRESET, unix(7)): it has not been done, and may be asked of our successor.
+        """
         for listener in self._listeners:
             listener.close()
+        await self._hear_out()
+        self.closing = True
+        for connection in self.connections:
+            connection.read_no_more()
         cancellable = {connection.task for connection in self.connections if connection.cancel_on_hangup}
         if waiting := self.tasks - cancellable:
             await asyncio.wait(waiting, timeout=grace)
@@ -93,6 +102,13 @@ class Server:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await self._hang_up()
+
+    async def _hear_out(self) -> None:
+        deadline = asyncio.get_running_loop().time() + _HEAR_SECONDS
+        while any(not connection.heard for connection in self.connections):
+            if asyncio.get_running_loop().time() > deadline:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _hang_up(self) -> None:
         for connection in tuple(self.connections):
