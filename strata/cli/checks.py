@@ -90,7 +90,7 @@ def systemd() -> Finding:
             "systemd",
             WARN,
             f"{version}: {lacks}",
-            "apt-get install -t bookworm-backports systemd   # Debian 12; or leave it: nothing breaks",
+            "leave it: nothing breaks; or upgrade it   # Debian 12 has a newer one in bookworm-backports",
         )
     return Finding("systemd", OK, version)
 

@@ -35,6 +35,7 @@ from strata.units.rows import Property
 log = logging.getLogger(__name__)
 OPEN_SECONDS = 30.0
 _MOST_SAID = 4096
+_COMPLAINT_SECONDS = 1.0
 
 
 class Tools(NamedTuple):
@@ -172,9 +173,24 @@ async def _ready(built: _Built) -> int:
     await readable(built.ready)
     said = os.read(built.ready, _MOST_SAID)
     if said[:1] != READY:
+        said = await _whole(built.ready, said)
         raise Internal(f"cannot start the sandbox: {said.decode('utf-8', 'replace').strip() or 'bubblewrap ended'}")
     info = os.read(built.info, _MOST_SAID)
     return int(json.loads(info)["child-pid"])
+
+
+async def _whole(fd: int, said: bytes) -> bytes:
+    """A complaint comes in pieces, until its writer ends."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_COMPLAINT_SECONDS):
+            while piece := await _piece(fd):
+                said += piece
+    return said[:_MOST_SAID]
+
+
+async def _piece(fd: int) -> bytes:
+    await readable(fd)
+    return os.read(fd, _MOST_SAID)
 
 
 READY = b"1"

@@ -14,20 +14,31 @@ READ_ONLY = SAFE | kernel.ATTR_RDONLY
 
 
 def bind(source: str, target: str, userns: int | None, attributes: int = READ_ONLY) -> None:
-    """Mount the tree at `source`, without what is mounted below it, at `target`.
+    """Mount the tree at `source` at `target`, without what is mounted below it where that can be left out.
 
     With a user namespace, id n of the files is n in there, so host root's files are those of root inside. Raises
     OSError EINVAL where the file system does not know how (mount_setattr(2) has the list).
     """
-    fd = kernel.open_tree(source)
+    fd, recursive = _copied(source)
     try:
         if userns is None:
-            kernel.mount_setattr(fd, attributes)
+            kernel.mount_setattr(fd, attributes, recursive)
         else:
             _idmap(fd, source, userns, attributes)
         kernel.move_mount(fd, place(target))
     finally:
         os.close(fd)
+
+
+def _copied(source: str) -> tuple[int, bool]:
+    """A copy of the mount, and whether what is mounted below it is in there too: in user mode a mount of the machine's
+    comes with all that lies on it or not at all (mount_namespaces(7))."""
+    try:
+        return kernel.open_tree(source), False
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return kernel.open_tree(source, recursive=True), True
 
 
 def _idmap(fd: int, source: str, userns: int, attributes: int) -> None:

@@ -155,9 +155,11 @@ def host_shell(tools: tuple[str, ...]) -> str:
 
 
 def _executable(tools: tuple[str, ...]) -> list[str]:
-    """The shells that there are, each bash before any sh: /bin/sh may be a bash that does as an sh would."""
+    """The shells that there are, each bash before any sh. An sh that is a link to bash is both, by its two names."""
     names = [f"{tree}/bin/{name}" for name in ("bash", "sh") for tree in (*_USUAL, *tools)]
-    return [path for path in names if os.access(path, os.X_OK)]
+    found = [path for path in names if os.access(path, os.X_OK)]
+    behind = [path for path in map(os.path.realpath, found) if path.endswith("/bash")]
+    return found if found and found[0].endswith("/bash") else [*behind, *found]
 
 
 def _shells(plan: Plan) -> tuple[str, str]:
