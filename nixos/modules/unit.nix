@@ -55,6 +55,8 @@ in
         ReadWritePaths = [
           cfg.runtimeDir
           "-${stateDir}"
+          # A service that is declared anew keeps its socket: strata/systemd/fragment.py.
+          "-/run/systemd/transient"
         ];
         RuntimeDirectory = optional inRun (lib.removePrefix "/run/" cfg.runtimeDir) ++ [ "strata-supervisor" ];
       };
