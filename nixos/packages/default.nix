@@ -6,7 +6,10 @@ let
   # The Python that libraries.json has wheels for.
   python = pkgs.python313;
   inherit (python.pkgs.callPackage ./libraries.nix { inherit (pkgs) systemd; }) libraries forTests;
-  library = python.pkgs.callPackage ./library.nix { inherit libraries; };
+  library = python.pkgs.callPackage ./library.nix {
+    inherit libraries;
+    inherit (pkgs) libseccomp;
+  };
   pythonEnv = python.withPackages (_: [ library ]);
   testEnv = python.withPackages (_: [ library ] ++ forTests);
   path = lib.makeBinPath (import ../modules/programs.nix pkgs);

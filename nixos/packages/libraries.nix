@@ -40,6 +40,7 @@ let
       # They find the C and C++ runtime of whatever distribution they are on; here it is named to them.
       nativeBuildInputs = lib.optional isNative autoPatchelfHook;
       buildInputs = lib.optional isNative stdenv.cc.cc.lib;
+      dontStrip = isNative;
       dependencies = dependencies one;
     };
 
