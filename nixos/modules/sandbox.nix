@@ -8,17 +8,17 @@
 }:
 let
   inherit (lib) mkIf mkOption types;
-  inherit (import ./types.nix { inherit lib; }) amount said table unsaid;
+  inherit (import ./types.nix { inherit lib; }) said table unsaid;
   cfg = config.services.strata;
   network = types.enum [
     "isolated"
     "host"
   ];
   limits = {
-    memory_max = unsaid amount { description = "Memory of a session; it never moves to swap."; };
+    memory_max = unsaid types.nonEmptyStr { description = "Memory of a session; it never moves to swap."; };
     tasks_max = unsaid types.ints.positive { description = "Processes and threads of a session."; };
-    cpu_quota = unsaid amount { description = "Processor time of a session; above `100%` is more than one CPU."; };
-    disk_max = unsaid amount { description = "What a session may write."; };
+    cpu_quota = unsaid types.nonEmptyStr { description = "Processor time of a session; above `100%` is more than one CPU."; };
+    disk_max = unsaid types.nonEmptyStr { description = "What a session may write."; };
     inodes_max = unsaid types.ints.positive { description = "Files and directories that a session may make."; };
     files_max = unsaid types.ints.positive { description = "Open files of one process."; };
   };
@@ -63,7 +63,7 @@ let
       description = "Variables of its sessions' commands.";
     };
     network = unsaid network { description = "What its sessions see of the network; `null` is as for all sessions."; };
-    ttl = unsaid amount { description = "A session that is idle for so long is closed; `null` is as for all sessions."; };
+    ttl = unsaid types.nonEmptyStr { description = "A session that is idle for so long is closed; `null` is as for all sessions."; };
   };
 in
 {
@@ -74,7 +74,7 @@ in
       description = "Whether this node runs sandboxes: sessions for untrusted commands.";
     };
     maxSessions = unsaid types.ints.unsigned { description = "Sessions of all owners together; `null` is 100."; };
-    ttl = unsaid amount {
+    ttl = unsaid types.nonEmptyStr {
       example = "15min";
       description = "A session that is idle for so long is closed; `null` is 30 minutes.";
     };
