@@ -1,63 +1,100 @@
 # SPDX-License-Identifier: MIT
-"""Evaluating our Nix files offline, in a store of its own, against the stand-in for nixpkgs beside this file."""
+"""Evaluating and building our Nix files offline, in a store of its own: on the stand-in for nixpkgs beside this file, or on a
+checkout of the real one."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).resolve().parent / "nixpkgs"
-_CONFIG = """
+# What the flake reads; a checkout may hold gigabytes beside it.
+SOURCES = (
+    "flake.nix",
+    "flake.lock",
+    "nixos",
+    "strata",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "tests/vm",
+    "docs",
+    "scripts",
+)
+# With a store elsewhere than /nix, a build sees only what is named here: the programs of this machine, and this checkout.
+_SEEN = ("/bin", "/sbin", "/usr", "/lib", "/lib64", "/etc", str(REPOSITORY), sys.prefix, sys.base_prefix)
+_CONFIG = f"""
 experimental-features = nix-command flakes
 build-users-group =
 sandbox = false
+sandbox-paths = {" ".join(sorted({path for path in _SEEN if Path(path).exists()}))}
 substituters =
 flake-registry =
 """
-# What the flake reads; a checkout may hold gigabytes beside it.
-_SOURCES = ("flake.nix", "flake.lock", "nixos", "strata/__init__.py", "pyproject.toml", "README.md", "LICENSE")
-
-_MACHINE = """
+# The flake's own code, with the tree in place of its input; on a real tree it needs what a machine cannot be without.
+_PRELUDE = """
 let
-  nixpkgs = {{
-    lib = import {stand_in}/lib.nix;
-    legacyPackages.x86_64-linux = import {stand_in}/pkgs.nix "x86_64-linux";
-  }};
-  machine = import {stand_in}/nixos/system.nix nixpkgs {{
+  nixpkgs = (import ({tree} + "/flake.nix")).outputs {{ self = nixpkgs; }} // {{ outPath = toString {tree}; }};
+  flake = (import ({repository} + "/flake.nix")).outputs {{ self = flake; inherit nixpkgs; }}
+    // {{ outPath = toString {repository}; }};
+  inherit (nixpkgs) lib;
+  pkgs = nixpkgs.legacyPackages.x86_64-linux;
+  machine = module: lib.nixosSystem {{
     system = "x86_64-linux";
     modules = [
-      {modules}
-      ({{ pkgs, ... }}: {{
-        services.strata.package = nixpkgs.lib.mkDefault pkgs.git;
-        system.stateVersion = "25.11";
-      }})
-      ({module})
+      flake.nixosModules.strata
+      module
+      {{
+        system.stateVersion = "26.05";
+        boot.loader.grub.enable = false;
+        fileSystems."/".device = "/dev/vda";
+      }}
     ];
   }};
-  inherit (machine) config;
 in
-{wanted}
 """
+_STORE_PATH = re.compile(r"/nix/store/[0-9a-z]{32}-([A-Za-z0-9_+.-]+)")
+_VERSION = re.compile(r"-\d[A-Za-z0-9_+.]*(-bin)?$|-bin$")
+# NixOS gives these to every service.
+_DEFAULTS = re.compile(r'^Environment="(LOCALE_ARCHIVE|TZDIR|PATH)=.*\n', re.MULTILINE)
 
 
 class Refused(Exception):
-    """Nix did not evaluate; the text is what it said."""
+    """Nix did not evaluate or build; the text is what it said."""
 
 
 class Nix:
-    """Nix with a store below `directory`, and a copy of what the flake reads."""
+    """Nix with a store below `directory`, for a copy of our files and a tree of nixpkgs."""
 
-    def __init__(self, directory: Path) -> None:
-        self.env = {**os.environ, "NIX_CONFIG": _CONFIG, "NIX_REMOTE": str(directory / "store"), "HOME": str(directory)}
-        self.flake = directory / "flake"
-        for name in _SOURCES:
-            copy(REPOSITORY / name, self.flake / name)
+    def __init__(self, directory: Path, repository: Path, tree: Path = STAND_IN) -> None:
+        self.directory, self.tree, self.repository = directory, tree, repository
+        self.env = {
+            **os.environ,
+            "NIX_CONFIG": _CONFIG,
+            "NIX_REMOTE": str(directory / "store"),
+            "HOME": str(directory),
+            "STRATA_PYTHON": sys.executable,
+        }
+
+    def on(self, tree: Path) -> Nix:
+        """The same store, on another tree."""
+        return Nix(self.directory, self.repository, tree)
+
+    def of(self, repository: Path) -> Nix:
+        """The same store and tree, for another copy of our files."""
+        return Nix(self.directory, repository, self.tree)
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether this is not the real nixpkgs."""
+        return self.tree == STAND_IN
 
     def run(self, *argv: str) -> str:
         """Standard output of a Nix program. Raises Refused."""
@@ -66,50 +103,56 @@ class Nix:
             raise Refused(said.stderr)
         return said.stdout
 
-    def flake_value(self, attribute: str, nixpkgs: Path = STAND_IN) -> Any:
-        """The JSON of an attribute of the flake, on a tree in place of the locked nixpkgs."""
-        override = ("--override-input", "nixpkgs", f"path:{nixpkgs}")
-        return json.loads(
-            self.run(
-                "nix",
-                "eval",
-                "--offline",
-                "--no-write-lock-file",
-                *override,
-                "--json",
-                f"path:{self.flake}#{attribute}",
-            )
-        )
+    def expression(self, wanted: str) -> str:
+        """`wanted` with `lib`, `pkgs`, `flake` and `machine` in scope."""
+        return _PRELUDE.format(tree=self.tree, repository=self.repository) + wanted
 
-    def machine_value(self, module: str, wanted: str, modules: Path = REPOSITORY / "nixos/modules") -> Any:
-        """The JSON of `wanted` (an expression over `config`) on a machine with our modules and `module`."""
-        expression = _MACHINE.format(stand_in=STAND_IN, modules=modules, module=module, wanted=wanted)
-        return json.loads(self.run("nix-instantiate", "--eval", "--strict", "--json", "--expr", expression))
+    def value(self, wanted: str) -> Any:
+        """The JSON of an expression. Raises Refused."""
+        argv = ("nix-instantiate", "--eval", "--strict", "--json", "--expr", self.expression(wanted))
+        return json.loads(self.run(*argv))
+
+    def config(self, module: str, wanted: str) -> Any:
+        """The JSON of `wanted`, an expression over `config`, on a machine with `module`. Raises Refused."""
+        return self.value(f"let inherit (machine ({module})) config; in {wanted}")
+
+    def build(self, wanted: str) -> Path:
+        """Where a derivation was built. Raises Refused, with what its builder said."""
+        argv = ("nix-build", "--no-out-link", "--log-lines", "40", "--expr", self.expression(wanted))
+        return self.directory / "store" / self.run(*argv).strip().lstrip("/")
+
+    def flake(self, *argv: str) -> str:
+        """`nix flake check` and the like, as one types them. Raises Refused."""
+        override = ("--override-input", "nixpkgs", f"path:{self.tree}")
+        return self.run("nix", *argv, "--offline", "--no-write-lock-file", *override, f"path:{self.repository}")
+
+
+def copy_sources(target: Path) -> Path:
+    """What the flake reads, in a directory of its own."""
+    for name in SOURCES:
+        copy(REPOSITORY / name, target / name)
+    return target
 
 
 def copy(source: Path, target: Path) -> None:
     """A file or a whole directory."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".cache"))
     else:
         shutil.copyfile(source, target)
 
 
-def unit_text(unit: Mapping[str, Any], kind: str) -> str:
-    """A unit file as NixOS writes it from these options: a list is one line for each item, true and false are words."""
-    lines = ["[Unit]", f"Description={unit['description']}", *(f"After={name}" for name in unit["after"])]
-    lines += [line for name, value in unit["unitConfig"].items() for line in _lines(name, value)]
-    lines.append(f"[{kind}]")
-    environment = unit.get("environment", {})
-    lines += [f'Environment="{name}={value}"' for name, value in environment.items() if value is not None]
-    lines += [line for name, value in unit[f"{kind.lower()}Config"].items() for line in _lines(name, value)]
-    return "\n".join(lines) + "\n"
+def remove(directory: Path) -> None:
+    """A directory with a store, which is read-only even to its owner."""
+    subprocess.run(["chmod", "-R", "u+w", str(directory)], check=True)
+    shutil.rmtree(directory)
 
 
-def _lines(name: str, value: Any) -> list[str]:
-    return [f"{name}={_word(item)}" for item in (value if isinstance(value, list) else [value])]
+def comparable(text: str) -> str:
+    """The text of a unit without what differs from tree to tree: hashes and versions of packages, and NixOS' defaults."""
 
+    def name(found: re.Match[str]) -> str:
+        return "/nix/store/" + _VERSION.sub("", found[1])
 
-def _word(value: Any) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+    return _STORE_PATH.sub(name, _DEFAULTS.sub("", text))

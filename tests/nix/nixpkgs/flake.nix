@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: MIT
 # A stand-in for nixpkgs: just enough of its lib, packages and NixOS options to evaluate our flake offline, and strict
-# where the real one is strict (unknown option, wrong type, missing value, assertions). It builds nothing.
+# where the real one is strict. Its files lie where nixpkgs has them, so an expression that imports them runs on both.
 {
   outputs =
     { self }:
+    let
+      lib = import ./lib;
+    in
     {
-      lib = import ./lib.nix // {
-        nixosSystem = import ./nixos/system.nix self;
+      lib = lib // {
+        nixosSystem =
+          arguments:
+          import ./nixos/lib/eval-config.nix (
+            {
+              lib = self.lib;
+              system = null;
+            }
+            // arguments
+          );
       };
-      legacyPackages = (import ./lib.nix).genAttrs [
+      legacyPackages = lib.genAttrs [
         "x86_64-linux"
         "aarch64-linux"
-      ] (system: import ./pkgs.nix system);
+      ] (system: import ./. { inherit system; });
     };
 }
