@@ -12,7 +12,12 @@ in
 {
   inherit strata options;
 
-  unit = pkgs.runCommand "strata-unit-tests" { nativeBuildInputs = [ pkgs.systemd ]; } ''
+  unit = pkgs.runCommand "strata-unit-tests" {
+    nativeBuildInputs = [
+      pkgs.groff
+      pkgs.systemd
+    ];
+  } ''
     cp -r ${source} source
     chmod -R u+w source
     cd source

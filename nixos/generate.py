@@ -8,6 +8,7 @@ too. What depends on the configuration is left to modules/unit.nix.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,6 +67,7 @@ def nix() -> str:
             "wantedBy": _words(supervisor["Install"]["WantedBy"]),
             "start": supervisor["Service"]["ExecStart"][0],
             "reload": supervisor["Service"]["ExecReload"][0],
+            "writable": _elsewhere(supervisor["Service"]["ReadWritePaths"]),
             "unitConfig": _plain(supervisor["Unit"]),
             "serviceConfig": _plain(supervisor["Service"]),
         },
@@ -76,6 +78,12 @@ def nix() -> str:
 
 def _words(values: Sequence[str]) -> list[str]:
     return " ".join(values).split()
+
+
+def _elsewhere(values: Sequence[str]) -> list[str]:
+    """The paths that do not depend on the configuration."""
+    paths = shlex.split(" ".join(values))
+    return [path for path in paths if path not in (where().runtime_dir, f"-{where().state_dir}")]
 
 
 def _plain(section: Mapping[str, list[str]]) -> dict[str, object]:

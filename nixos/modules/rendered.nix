@@ -21,6 +21,7 @@
     wantedBy = [ "multi-user.target" ];
     start = "strata-python -P -m strata.supervisor.main";
     reload = "strata-python -P -m strata reload --apply";
+    writable = [ "-/run/systemd/transient" ];
     unitConfig = {
       Documentation = "man:strata-ctl(1)";
       StartLimitIntervalSec = "10s";

@@ -55,9 +55,8 @@ in
         ReadWritePaths = [
           cfg.runtimeDir
           "-${stateDir}"
-          # A service that is declared anew keeps its socket: strata/systemd/fragment.py.
-          "-/run/systemd/transient"
-        ];
+        ]
+        ++ rendered.supervisor.writable;
         RuntimeDirectory = optional inRun (lib.removePrefix "/run/" cfg.runtimeDir) ++ [ "strata-supervisor" ];
       };
     };
