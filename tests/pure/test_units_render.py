@@ -334,3 +334,10 @@ def test_strata_path_is_the_path_of_the_core_and_of_nothing_else() -> None:
         assert [line for line in unit.text.splitlines() if "PATH=" in line] == lines, unit.name
     assert "PATH=" not in render.render(HELLO, there)[0].text
     assert "PATH=" not in render.render_supervisor(CONTEXT).text
+
+
+def test_a_socket_stops_without_waiting_for_the_supervisor_that_waits_for_it() -> None:
+    """Ordered before sockets.target, it would stop after whatever is ordered after basic.target."""
+    unit = render.render(changed(HELLO, socket=Socket(listen="/x")), CONTEXT)[1]
+    assert values(unit, "DefaultDependencies") == [False]
+    assert values(unit, "Before") == values(unit, "Conflicts") == [["shutdown.target"]]
