@@ -45,6 +45,7 @@ __all__ = [
     "Settings",
     "TemplateSettings",
     "check_limits",
+    "is_loopback",
     "limits_of",
     "load",
 ]
@@ -182,10 +183,10 @@ def _wrong_identity(identity: IdentitySettings) -> str:
 
 
 def _wrong_api(api: ApiSettings) -> str:
-    host, colon, port = api.address.rpartition(":")
+    _, colon, port = api.address.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
         return f"api.address {api.address!r} must be HOST:PORT, such as 127.0.0.1:2280"
-    if api.insecure_no_auth and not _is_loopback(host):
+    if api.insecure_no_auth and not is_loopback(api.address):
         return f"api.insecure_no_auth is for loopback addresses only, and api.address is {api.address!r}"
     if bool(api.tls_certificate) != bool(api.tls_key):
         given, missing = ("tls_certificate", "tls_key") if api.tls_certificate else ("tls_key", "tls_certificate")
@@ -193,7 +194,9 @@ def _wrong_api(api: ApiSettings) -> str:
     return _wrong_file("api.tls_certificate", api.tls_certificate) or _wrong_file("api.tls_key", api.tls_key)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether HOST:PORT can be reached from this machine alone."""
+    host = address.rpartition(":")[0]
     return host in ("localhost", "::1", "[::1]") or host.startswith("127.")
 
 

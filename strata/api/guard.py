@@ -42,7 +42,8 @@ def check(scope: Scope, allowed_origins: Collection[str]) -> str:
     """The origin of the page that calls, if an allowed other one, else "". Raises PermissionDenied."""
     host, origin = seen(scope["headers"])
     server = scope.get("server")
-    if server and _is_loopback(server[0]) and not _cannot_be_rebound(host):
+    secure = scope.get("scheme") in ("https", "wss")  # a page under another name would need a certificate for it
+    if server and _is_loopback(server[0]) and not secure and not _cannot_be_rebound(host):
         raise PermissionDenied(f"cannot take a request for the host {host[:64]!r}: use 127.0.0.1 or localhost")
     if not origin or _same(origin, host):
         return ""

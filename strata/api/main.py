@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import resource
 import sys
 from collections.abc import AsyncIterator
 
-from strata.api import address, mcp_app, table
+from strata import config
+from strata.api import address, mcp_app, table, tls
 from strata.api.app import App
 from strata.api.door import Door
 from strata.api.grpc_server import Grpc
@@ -29,11 +31,17 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
     """The door's server, for all four protocols."""
     if settings.api.insecure_no_auth:
         log.warning("api.insecure_no_auth: whoever reaches %s may do everything", settings.api.address)
+    secure = tls.context(settings.api, os.environ.get("CREDENTIALS_DIRECTORY", ""))
+    if not secure and not config.is_loopback(settings.api.address):
+        log.warning(
+            "whoever is on the way reads tokens and files: %s is no loopback address, and there is no TLS",
+            settings.api.address,
+        )
     room = RoomPool(paths.socket("sandbox"), anonymous=settings.api.insecure_no_auth)
     door = Door(room, settings.api)
     try:
         async with mcp_app.mounted(door) as mcp:
-            yield Server(Http1(App(door, Router(table.ROUTES), mcp)), Grpc(door))
+            yield Server(Http1(App(door, Router(table.ROUTES), mcp)), Grpc(door), tls=secure)
     finally:
         room.close()
 

@@ -9,9 +9,9 @@ import socket
 import ssl
 from typing import Protocol
 
+from strata.api.encrypted import Encrypted
 from strata.api.limits import LIMITS, DoorLimits
 from strata.api.sniffing import Factory, Silent, Sniffer
-from strata.api.tls import Handshake
 
 _HEAR_SECONDS, _LOOK_SECONDS = 0.25, 0.01
 
@@ -34,7 +34,7 @@ class Server:
     ) -> None:
         """With `tls`, nothing else is spoken."""
         self._protocols = (http1, http2)
-        self._limits, self._tls = limits, tls
+        self._tls = tls
         self._silent = Silent(limits.connections, limits.header_seconds)
         self._listeners: list[asyncio.AbstractServer] = []
 
@@ -60,8 +60,8 @@ class Server:
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def _connection(self) -> asyncio.Protocol:
-        return Handshake(self._tls, self._sniffer, self._silent, self._limits) if self._tls else self._sniffer()
+    def _connection(self) -> asyncio.BaseProtocol:
+        return Encrypted(self._tls, self._sniffer, self._silent) if self._tls else self._sniffer()
 
     def _sniffer(self) -> Sniffer:
         factories: tuple[Factory, Factory] = (self._protocols[0].protocol, self._protocols[1].protocol)

@@ -17,7 +17,7 @@ import msgspec
 import uvloop
 from rooms import DEADLINE, directory
 
-from strata.api import mcp_app, table
+from strata.api import mcp_app, table, tls
 from strata.api.app import App
 from strata.api.door import Door
 from strata.api.grpc_server import Grpc
@@ -373,11 +373,13 @@ def gate(access: Access, call: Call) -> Any:
 class Opened:
     """The door: `port` is where it listens, `room` the scripted room, `address` what a gRPC client takes."""
 
-    def __init__(self, room: Room, server: Server, path: Path, port: int, grpc: Grpc, mcp: Any) -> None:
+    def __init__(
+        self, room: Room, server: Server, path: Path, port: int, grpc: Grpc, mcp: Any, secure: bool = False
+    ) -> None:
         self.room, self.path, self.port, self.grpc, self.mcp = room, path, port, grpc, mcp
         self.loop, self._server = asyncio.get_running_loop(), server
         self.address = f"127.0.0.1:{port}"
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{'https' if secure else 'http'}://127.0.0.1:{port}"
 
     def release(self) -> None:
         """Let what blocks go on."""
@@ -417,7 +419,9 @@ async def served(room: Room, path: Path) -> Server:
 
 
 @contextlib.asynccontextmanager
-async def composed(path: Path, settings: ApiSettings, limits: DoorLimits) -> AsyncIterator[Opened]:
+async def composed(
+    path: Path, settings: ApiSettings, limits: DoorLimits, credentials: Path | str
+) -> AsyncIterator[Opened]:
     """Room and door, listening."""
     room = Room()
     server = await served(room, path)
@@ -425,11 +429,12 @@ async def composed(path: Path, settings: ApiSettings, limits: DoorLimits) -> Asy
     door = Door(pool, settings, limits)
     async with mcp_app.mounted(door) as mcp:
         grpc = Grpc(door)
-        doors = DoorServer(Http1(App(door, Router(table.ROUTES), mcp), limits), grpc, limits)
+        made = tls.context(settings, str(credentials))
+        doors = DoorServer(Http1(App(door, Router(table.ROUTES), mcp), limits), grpc, limits, made)
         sock = socket.create_server(("127.0.0.1", 0))
         await doors.listen(sock)
         try:
-            found = Opened(room, server, path, sock.getsockname()[1], grpc, mcp)
+            found = Opened(room, server, path, sock.getsockname()[1], grpc, mcp, secure=made is not None)
             yield found
         finally:
             await doors.close()
@@ -438,14 +443,18 @@ async def composed(path: Path, settings: ApiSettings, limits: DoorLimits) -> Asy
 
 
 @contextlib.contextmanager
-def opened(settings: ApiSettings = ApiSettings(), limits: DoorLimits = LIMITS) -> Iterator[Opened]:  # noqa: B008
-    """The door, until the end of the block."""
+def opened(
+    settings: ApiSettings = ApiSettings(),  # noqa: B008
+    limits: DoorLimits = LIMITS,
+    credentials: Path | str = "",
+) -> Iterator[Opened]:
+    """The door, until the end of the block; `credentials` is the directory of certificate and key."""
     ready: list[tuple[Opened, asyncio.Event]] = []
     started = threading.Event()
 
     async def life(path: Path) -> None:
         end = asyncio.Event()
-        async with composed(path, settings, limits) as door:
+        async with composed(path, settings, limits, credentials) as door:
             ready.append((door, end))
             started.set()
             await end.wait()

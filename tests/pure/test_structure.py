@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parent.parent.parent
 # A part imports from lower floors and from itself, and nothing else of ours.
 FLOORS = (
     ("words", {"errors", "types"}),
-    ("ground", {"config", "durable", "edition", "log", "paths", "programs", "settings", "values"}),
+    ("ground", {"certificates", "config", "durable", "edition", "log", "paths", "programs", "settings", "values"}),
     ("tools", {"units", "templates", "sockets", "policy"}),
     ("hands", {"systemd", "embedded", "client", "installation"}),
     ("rooms", {"supervisor", "registry", "identity", "fs", "sandbox"}),
@@ -52,6 +52,7 @@ OWNERS = {
     "click": ("strata.cli",),
     "nacl": ("strata.policy.token", "strata.identity.signer"),
     "pyseto": ("strata.identity",),
+    "cryptography": ("strata.certificates",),
     "uvloop": ("strata.systemd.daemon",),
     "uvicorn": ("strata.api.http1",),
     "starlette": ("strata.api",),
