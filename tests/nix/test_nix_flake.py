@@ -101,7 +101,7 @@ def test_no_machine_has_a_password(either: Nix, machine: str) -> None:
     assert {password for user in found for password in user} <= {None, "!"}
 
 
-@pytest.mark.parametrize("generator", ["generate.py", "lock.py"])
+@pytest.mark.parametrize("generator", ["generate.py", "lock.py", "document.py"])
 def test_what_is_generated_is_up_to_date(generator: str) -> None:
     """`make docs` writes it anew."""
     command = [sys.executable, str(REPOSITORY / "nixos" / generator), "--check"]
