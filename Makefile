@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Strata's verbs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down test check fmt docs bench lock deb clean
+.PHONY: help up down test check vm fmt docs bench lock deb clean
 
 PYTHON := .venv/bin/python
 
@@ -19,6 +19,7 @@ down: ## stop Strata and leave nothing behind
 test: ## install what is missing, then lint, types and every test that this machine can run
 	@scripts/bootstrap test
 	@scripts/modern-tree || echo "going on without it; the closing summary names what was not proven" >&2
+	@scripts/vm-image || echo "going on without it; the closing summary names what was not proven" >&2
 	@$(MAKE) --no-print-directory _lint
 	@$(PYTHON) -m pytest
 
@@ -26,6 +27,11 @@ check: ## the quick part of test: lint, types and the pure ring
 	@scripts/bootstrap test
 	@$(MAKE) --no-print-directory _lint
 	@$(PYTHON) -m pytest tests/pure
+
+vm: ## the tests on a virtual machine, the long ones too
+	@scripts/bootstrap test
+	@scripts/vm-image
+	@STRATA_VM=long $(PYTHON) -m pytest tests/vm
 
 fmt: ## put the source into its one format
 	@scripts/bootstrap test

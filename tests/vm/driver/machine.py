@@ -10,14 +10,14 @@ import base64
 import contextlib
 import re
 import shlex
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from driver.qemu import Hardware, Qemu, Trouble
+from driver.qemu import Hardware, Qemu
+from driver.shell import Shell
+from driver.trouble import Trouble
 
-_READY = b"the driver's shell is ready\n"
 _BOOT_SECONDS = 300.0
 _LOOK_SECONDS = 0.5
 Log = Callable[[str], None]
@@ -30,8 +30,7 @@ class Machine:
         self.name, self.directory, self._log = name, directory, log
         self._hardware = hardware
         self._qemu: Qemu | None = None
-        self._shell: socket.socket | None = None
-        self._held = b""
+        self._shell: Shell | None = None
 
     # -- power
 
@@ -43,16 +42,16 @@ class Machine:
         self._qemu = Qemu(self._hardware, self.directory)
         resumed = self._hardware.state is not None
         self._hardware = self._hardware._replace(state=None)
-        self._shell, self._held = self._qemu.shell(20.0), b""
+        self._shell = Shell(self._qemu.shell(20.0), self._last_words)
         if resumed:
             self._resume()
         else:
-            self._await_shell(_BOOT_SECONDS)
+            self._shell.await_ready(_BOOT_SECONDS)
         self._log(f"{self.name}: {'resumed' if resumed else 'booted to a shell'} in {time.monotonic() - started:.1f} s")
 
     def shutdown(self) -> None:
         """Power off in good order, and wait for it."""
-        self._send("systemctl poweroff\n")
+        self._typed().send("systemctl poweroff\n")
         self.wait_for_shutdown()
 
     def wait_for_shutdown(self) -> None:
@@ -63,7 +62,7 @@ class Machine:
 
     def reboot(self) -> None:
         """Boot anew, in good order. (QEMU runs with -no-reboot, so it ends and is started again.)"""
-        self._send("systemctl reboot\n")
+        self._typed().send("systemctl reboot\n")
         self.wait_for_shutdown()
         self.start()
 
@@ -92,12 +91,12 @@ class Machine:
         limit = f"timeout {timeout} " if timeout else ""
         wrapped = f"{limit}bash -c {shlex.quote('set -euo pipefail; ' + command)}"
         if not check_output:
-            self._send(f"{wrapped}\n")
+            self._typed().send(f"{wrapped}\n")
             return -2, ""
-        self._send(f"({wrapped}) </dev/null | (base64 -w 0; echo); echo ${{PIPESTATUS[0]}}\n")
+        self._typed().send(f"({wrapped}) </dev/null | (base64 -w 0; echo); echo ${{PIPESTATUS[0]}}\n")
         patience = (timeout or 900) + 60.0
-        output = base64.b64decode(self._line(patience)).decode(errors="replace")
-        code = int(self._line(patience))
+        output = base64.b64decode(self._typed().line(patience)).decode(errors="replace")
+        code = int(self._typed().line(patience))
         return (code, output) if check_return else (-1, output)
 
     def succeed(self, *commands: str, timeout: int | None = None) -> str:
@@ -167,12 +166,16 @@ class Machine:
             while (state := self.get_unit_info(unit, user).get("ActiveState", "")) != "active":
                 if state == "failed":
                     raise Trouble(f"unit {unit} has failed:\n{self.systemctl(f'--no-pager status {unit}', user)[1]}")
-                if state == "inactive" and "No jobs" in self.systemctl("list-jobs --full 2>&1", user)[1]:
-                    if self.get_unit_info(unit, user).get("ActiveState") == "inactive":
-                        raise Trouble(f"unit {unit} is inactive and there are no pending jobs")
+                if state == "inactive" and self._rests(unit, user):
+                    raise Trouble(f"unit {unit} is inactive and there are no pending jobs")
                 if time.monotonic() > deadline:
                     raise Trouble(f"unit {unit} is still {state} after {timeout} s")
                 time.sleep(_LOOK_SECONDS)
+
+    def _rests(self, unit: str, user: str | None) -> bool:
+        if "No jobs" not in self.systemctl("list-jobs --full 2>&1", user)[1]:
+            return False
+        return self.get_unit_info(unit, user).get("ActiveState") == "inactive"
 
     def require_unit_state(self, unit: str, require_state: str = "active") -> None:
         """It must be in that state now."""
@@ -222,7 +225,7 @@ class Machine:
         """A line in the test's log."""
         self._log(f"{self.name}: {msg}")
 
-    # -- the shell's wire
+    # -- below the commands
 
     def _until(self, command: str, timeout: int, good: Callable[[int], bool]) -> str:
         deadline = time.monotonic() + timeout
@@ -242,40 +245,23 @@ class Machine:
             time.sleep(0.05)
         self._running().ask("cont")
 
-    def _await_shell(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while _READY not in self._held:
-            self._more(deadline - time.monotonic())
-        self._held = self._held.split(_READY, 1)[1]
-
-    def _line(self, seconds: float) -> str:
-        deadline = time.monotonic() + seconds
-        while b"\n" not in self._held:
-            self._more(deadline - time.monotonic())
-        line, self._held = self._held.split(b"\n", 1)
-        return line.decode(errors="replace").strip("\r")
-
-    def _more(self, seconds: float) -> None:
-        assert self._shell
-        if seconds <= 0:
-            raise Trouble(f"{self.name} does not answer on its shell; its console ends with:\n{self.console_tail()}")
-        self._shell.settimeout(min(seconds, 5.0))
+    def journal(self) -> str:
+        """All of this boot's journal, or why there is none. (Ours; not the NixOS driver's.)"""
+        if not self.booted:
+            return f"{self.name} is powered off"
         try:
-            data = self._shell.recv(1 << 16)
-        except TimeoutError:
-            return
-        if not data:
-            raise Trouble(f"{self.name} has ended; its console ends with:\n{self.console_tail()}")
-        self._held += data
+            return self.execute("journalctl --boot --no-pager --output=short-precise", timeout=60)[1]
+        except (Trouble, OSError, ValueError) as error:
+            return f"no journal: {error}"
 
-    def _send(self, text: str) -> None:
-        assert self._shell
-        self._shell.settimeout(60.0)
-        self._shell.sendall(text.encode())
+    def _last_words(self) -> str:
+        said = (self.directory / "console.log").read_text(errors="replace")[-3000:]
+        return f"the console of {self.name} ends with:\n{said}"
 
-    def console_tail(self) -> str:
-        """The end of what the machine printed."""
-        return (self.directory / "console.log").read_text(errors="replace")[-3000:]
+    def _typed(self) -> Shell:
+        if not self._shell:
+            raise Trouble(f"{self.name} is powered off")
+        return self._shell
 
     def _running(self) -> Qemu:
         if not self._qemu:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from driver import accelerator, package
 from driver.machine import Log, Machine
 from driver.qemu import PROGRAM, Hardware
+from driver.trouble import Trouble
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 VM = REPOSITORY / ".cache" / "vm"
@@ -46,6 +47,9 @@ def installed(log: Log) -> Installed:
     try:
         _install(machine)
         machine.save(place / "state")
+    except BaseException:
+        log(machine.journal())
+        raise
     finally:
         if machine.booted:
             machine.crash()
@@ -85,19 +89,28 @@ def _hardware(directory: Path, chosen: str) -> Hardware:
 
 def _disks(place: Path, packages: tuple[Path, Path]) -> None:
     _overlay(VM / "root.img", "raw", place / "disk.qcow2")
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(place / "empty.qcow2"), f"{_EMPTY_MIB}M"], check=True)
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", str(place / "empty.qcow2"), f"{_EMPTY_MIB}M"], check=True
+    )
     payload = place / "payload"
     payload.mkdir()
     for source, name in zip(packages, ("strata.deb", "strata-newer.deb"), strict=True):
         shutil.copyfile(source, payload / name)
     size = sum(file.stat().st_size for file in payload.iterdir()) // (1 << 20) + 16
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(payload), str(place / "payload.img"), f"{size}M"], check=True)
+    subprocess.run(
+        ["mke2fs", "-q", "-t", "ext4", "-d", str(payload), str(place / "payload.img"), f"{size}M"], check=True
+    )
     shutil.rmtree(payload)
 
 
 def _overlay(below: Path, form: str, disk: Path) -> None:
-    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(below), "-F", form, str(disk)]
-    subprocess.run(command, check=True)
+    _run("qemu-img", "create", "-q", "-f", "qcow2", "-b", below, "-F", form, disk)
+
+
+def _run(*command: str | Path) -> None:
+    said = subprocess.run(command, check=False, capture_output=True, text=True)
+    if said.returncode:
+        raise Trouble(f"cannot make the machine's disks: {command[0]}: {said.stderr.strip()}")
 
 
 def _install(machine: Machine) -> None:
@@ -107,6 +120,6 @@ def _install(machine: Machine) -> None:
     machine.succeed("mount -o ro /dev/vdc /payload")
     machine.succeed(f"{_BEFORE} > /tmp/before-install")
     machine.succeed("DEBIAN_FRONTEND=noninteractive apt-get install --yes /payload/strata.deb", timeout=600)
-    machine.wait_for_unit("strata-supervisor.service")
+    machine.wait_for_unit("strata-supervisor.service", timeout=120)
     machine.wait_until_succeeds(HEALTHY, timeout=300)
     machine.log(f"from power on to Healthy, with the installation: {time.monotonic() - started:.0f} s")

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from driver.trouble import Trouble
+
 PROGRAM = "qemu-system-x86_64"
 _KERNEL_LINE = "console=ttyS0 root=/dev/vda rw quiet panic=-1 mitigations=off nokaslr systemd.show_status=no"
 
@@ -33,10 +35,6 @@ class Hardware(NamedTuple):
     memory_mib: int = 2048
     cores: int = 2
     accelerator: str = "tcg"
-
-
-class Trouble(Exception):
-    """The machine did not do what it was asked to; the sentence says what was seen."""
 
 
 class Qemu:

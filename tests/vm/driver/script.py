@@ -12,10 +12,14 @@ from typing import Any
 from driver.machine import Log, Machine
 
 
-def run(file: Path, machine: Machine, log: Log) -> None:
-    """Run it to its end. Raises what it raises; the machine is powered off afterwards in any case."""
+def run(file: Path, machine: Machine, log: Log, failed: Callable[[Machine], None] = lambda machine: None) -> None:
+    """Run it to its end. Raises what it raises, after `failed(machine)`; the machine is powered off in any case."""
     try:
         exec(compile(file.read_text(), str(file), "exec"), _scope(machine, log))
+    except BaseException as error:
+        log(f"failed: {error}")
+        failed(machine)
+        raise
     finally:
         if machine.booted:
             machine.crash()
