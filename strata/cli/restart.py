@@ -38,8 +38,8 @@ def everything(paths: Paths, timeout: float, as_json: bool) -> int:
 
     with bus_of(manager) as bus:
         launch.refuse_foreign(bus, paths)
-        _replace_supervisor(bus, deadline)
-        up.settle(bus, manager, paths, deadline)
+        if not _replaced(bus, deadline):
+            up.settle(bus, manager, paths, deadline)  # it says why that cannot be
     return _show(_wait(paths, deadline), paths, as_json)
 
 
@@ -59,7 +59,8 @@ def elsewhere(version: str) -> list[str]:
     return [f"Strata {version} runs and {__version__} is installed: `strata-ctl restart` applies it"]
 
 
-def _replace_supervisor(bus: Bus, deadline: float) -> None:
+def _replaced(bus: Bus, deadline: float) -> bool:
+    """Restart the supervisor; whether the new one serves."""
     before = bus.status(names.SUPERVISOR)
     if before.gone:
         raise Unavailable("cannot restart: Strata does not run; start it with `strata-ctl up`")
@@ -68,7 +69,7 @@ def _replace_supervisor(bus: Bus, deadline: float) -> None:
     while True:
         now = bus.status(names.SUPERVISOR)
         if now.invocation_id != before.invocation_id and now.active_state in ("active", "failed"):
-            return  # who waits for all to be Healthy sees what is wrong
+            return now.active_state == "active"
         if time.monotonic() > deadline:
             raise Unavailable(f"cannot restart: {names.SUPERVISOR} is still {now.active_state}; see `strata-ctl logs`")
         select.select([bus], [], [], _LOOK_SECONDS)

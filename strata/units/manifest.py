@@ -7,6 +7,7 @@ file, the key, what was expected, and so what to do. One broken manifest never h
 
 from __future__ import annotations
 
+import functools
 import graphlib
 import os
 import stat
@@ -210,8 +211,13 @@ def _contents(source: str) -> bytes:
 
 def load_core(core: CoreSettings = DEFAULTS.core) -> tuple[Manifest, ...]:
     """The core services that are to run, in the order in which they start."""
-    found = order([load(path, core=True) for path in sorted(CORE_DIRECTORY.glob("*.toml"))])
-    return tuple(manifest for manifest in found if getattr(core, manifest.name))
+    return tuple(manifest for manifest in _core() if getattr(core, manifest.name))
+
+
+@functools.cache
+def _core() -> tuple[Manifest, ...]:
+    """Read once: an upgrade may take the files away, or put others there, which are for its own code."""
+    return order([load(path, core=True) for path in sorted(CORE_DIRECTORY.glob("*.toml"))])
 
 
 def load_directory(directory: str | os.PathLike[str]) -> tuple[list[Manifest], list[ManifestError]]:

@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+# Now: who renders later may do so when an upgrade has taken them away, or put others there.
+_SOURCES = {path.name: path.read_text(encoding="utf-8") for path in TEMPLATES.glob("*.j2")}
 SUPERVISOR_STOP_SEC = 120.0
 
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
@@ -163,7 +165,7 @@ def _template(name: str, given: dict[str, object]) -> str:
 def _environment() -> jinja2.Environment:
     # Unit files are not HTML: `single_line` below is what keeps a value from becoming a line of its own.
     environment = jinja2.Environment(  # noqa: S701
-        loader=jinja2.DictLoader(_sources()),
+        loader=jinja2.DictLoader(_SOURCES),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -172,10 +174,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(argv=argv, word=word, span=span, literal=literal, octal="{:04o}".format)
     return environment
-
-
-def _sources() -> dict[str, str]:
-    return {path.name: path.read_text(encoding="utf-8") for path in TEMPLATES.glob("*.j2")}
 
 
 def single_line(value: object) -> object:
