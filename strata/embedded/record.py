@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from strata import programs
 from strata.errors import Internal
 from strata.paths import Paths
 
@@ -44,7 +44,7 @@ class Embedded(NamedTuple):
         bridge = ("systemd-stdio-bridge", "--bus-path=unix:path=/run/systemd/private")
         words = (f"--target={self.pid}", "--all", "--root", "--no-fork", "--", "timeout", "--foreground", "0", *bridge)
         arguments = ",".join(f"argv{number}={_escaped(word)}" for number, word in enumerate(words, 1))
-        return f"unixexec:path={shutil.which('nsenter') or '/usr/bin/nsenter'},{arguments}"
+        return f"unixexec:path={_escaped(programs.find('nsenter') or 'nsenter')},{arguments}"
 
     def alive(self) -> bool:
         """Whether the process is there, is the one that was booted, and is PID 1 of a namespace of its own."""

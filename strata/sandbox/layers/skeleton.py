@@ -37,14 +37,13 @@ _FILES = {
 }
 _LINKS = {
     "etc/mtab": "../proc/self/mounts",
-    "etc/os-release": "../usr/lib/os-release",
     "var/run": "../run",
 }
 # What programs in /usr need of the host's /etc, and everybody may read: where alternatives lead, where libraries are,
 # which certificates to trust, what time it is.
 _COPIED = (
     *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "protocols", "services"),
-    *("zoneinfo", "ssl/certs", "ssl/openssl.cnf", "pki/tls", "pki/ca-trust/extracted", "ca-certificates"),
+    *("os-release", "zoneinfo", "ssl/certs", "ssl/openssl.cnf", "pki/tls", "pki/ca-trust/extracted", "ca-certificates"),
 )
 _VISIBLE = ("/usr/", "/nix/store/")  # of the host, also inside
 _LONGEST = 4 * 1024 * 1024
