@@ -112,6 +112,7 @@ _EXIT_STATUS = {
     217: " (USER)",
     226: " (NAMESPACE)",
     238: " (STATE_DIRECTORY)",
+    243: " (CREDENTIALS: systemd cannot read a file that it is to hand over; `strata-ctl doctor` looks at them)",
 }
 
 
