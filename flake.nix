@@ -46,7 +46,7 @@
           registry = strata;
           identity = strata;
           fs = strata;
-          options = (import ./nixos/options.nix { inherit pkgs; }).optionsJSON;
+          options-doc = (import ./nixos/options.nix { inherit pkgs; }).optionsCommonMark;
         }
       );
 
@@ -71,7 +71,7 @@
         import ./nixos/checks.nix {
           inherit pkgs;
           inherit (packagesOf pkgs) strata;
-          options = self.packages.${pkgs.stdenv.hostPlatform.system}.options;
+          options = self.packages.${pkgs.stdenv.hostPlatform.system}.options-doc;
         }
         // import ./tests/vm { inherit pkgs module; }
       );
