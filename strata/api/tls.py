@@ -48,7 +48,7 @@ def _load(made: ssl.SSLContext, settings: ApiSettings, certificate: Path, key: P
     if valid.seconds_left() <= 0:
         raise InvalidArgument(
             f"cannot serve TLS with {settings.tls_certificate}: it expired at {valid.last}; put a new one there, then "
-            "`strata-ctl reset api`"
+            "`strata-ctl restart api`"
         )
     try:
         made.load_cert_chain(certificate, key, password=_no_password)
@@ -63,7 +63,6 @@ def _no_password() -> str:
 
 
 def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or ""
-    if reason == "KEY_VALUES_MISMATCH":
+    if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
         return "it is not the key of the certificate"
-    return f"it holds no private key in PEM that TLS could use ({reason})" if reason else str(error)
+    return "it holds no private key in PEM that TLS could use" if isinstance(error, ssl.SSLError) else str(error)

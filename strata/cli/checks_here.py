@@ -86,11 +86,13 @@ def journal(paths: Paths) -> Finding:
 
 
 def sockets(paths: Paths) -> Finding:
-    """Somebody answers on each of the four."""
-    silent = [name for name in CORE if not call.answers(paths, name)]
+    """Somebody answers on the supervisor's, and on that of each core service which the settings want."""
+    core = config.load(paths).core
+    wanted = [name for name in CORE if getattr(core, name, True)]
+    silent = [name for name in wanted if not call.answers(paths, name)]
     if not silent:
-        return Finding("sockets", OK, ", ".join(f"{name}.sock" for name in CORE))
-    if len(silent) == len(CORE):
+        return Finding("sockets", OK, ", ".join(f"{name}.sock" for name in wanted))
+    if len(silent) == len(wanted):
         return Finding("sockets", WARN, "Strata is not running", "strata-ctl up")
     mend = "strata-ctl up" if "supervisor" in silent else f"strata-ctl start {' '.join(silent)}"
     return Finding("sockets", FAIL, f"nothing answers on {', '.join(f'{name}.sock' for name in silent)}", mend)

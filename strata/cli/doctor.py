@@ -7,6 +7,7 @@ import click
 
 from strata.cli import checks_sandbox, options, output
 from strata.cli.checks import FAIL, MACHINE, OK, WARN, Finding
+from strata.cli.checks_files import FILES
 from strata.cli.checks_here import HERE
 from strata.cli.checks_installation import INSTALLED
 from strata.cli.table import Cell
@@ -39,7 +40,7 @@ def command(as_json: bool) -> int:
 def examine(paths: Paths) -> list[Finding]:
     """All findings, the machine's first."""
     machine = [check() for check in MACHINE] + checks_sandbox.findings()
-    return machine + [_one(check.__name__, lambda c=check: c(paths)) for check in (*HERE, *INSTALLED)]
+    return machine + [_one(check.__name__, lambda c=check: c(paths)) for check in (*HERE, *FILES, *INSTALLED)]
 
 
 def _one(name: str, look: object) -> Finding:

@@ -113,7 +113,8 @@ _OWN = ("STRATA_LOG_LEVEL",)
 
 
 def _say(settings: config.Settings, ours: bool) -> None:
-    output.note(f"serving sandboxes on http://{settings.api.address} (REST, WebSocket, gRPC, MCP)")
+    scheme = "https" if settings.api.tls_certificate else "http"
+    output.note(f"serving sandboxes on {scheme}://{settings.api.address} (REST, WebSocket, gRPC, MCP)")
     if settings.api.insecure_no_auth:
         output.note("warning: no authentication: everybody who reaches that port may do everything")
     output.note("Ctrl-C stops it" if ours else "it ran already; Ctrl-C leaves it to run")

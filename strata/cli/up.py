@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -47,7 +47,7 @@ def shown(paths: Paths, as_json: bool = False) -> int:
         output.document(found)
     else:
         status.show(found)
-        _next_steps(found["mode"])
+        _next_steps(found["mode"], {row["name"] for row in found["services"]})
     return 0 if found["ok"] else 1
 
 
@@ -132,16 +132,18 @@ def _explain(manager: Manager, units: Sequence[str]) -> None:
             output.note("  " + printable(line))
 
 
-def _next_steps(mode: str) -> None:
+def _next_steps(mode: str, services: Collection[str]) -> None:
     ctl = _program()
     beside = {"embedded": f"{ctl} embedded run -- systemctl", "user": "systemctl --user"}.get(mode, "systemctl")
     output.line("\nTry next:")
-    output.line(f"  {ctl} exec alice/task-001 -- ls -la /")
-    output.line(f"  {ctl} shell alice/task-001")
-    output.line(f"  {ctl} exec me/first -- 'id; df -h ~'")
-    output.line(f"  {ctl} shell me/first")
-    output.line(f"  TOKEN=$({ctl} token issue --service fs --action open,read,list --path-prefix /tmp --quiet)")
-    output.line(f'  {ctl} -token "$TOKEN" fs.list \'{{"path":"."}}\'')
+    if "sandbox" in services:
+        output.line(f"  {ctl} exec alice/task-001 -- ls -la /")
+        output.line(f"  {ctl} shell alice/task-001")
+        output.line(f"  {ctl} exec me/first -- 'id; df -h ~'")
+        output.line(f"  {ctl} shell me/first")
+    if "fs" in services:
+        output.line(f"  TOKEN=$({ctl} token issue --service fs --action open,read,list --path-prefix /tmp --quiet)")
+        output.line(f'  {ctl} -token "$TOKEN" fs.list \'{{"path":"."}}\'')
     output.line(f"  {beside} status --no-pager 'strata-*'")
 
 
