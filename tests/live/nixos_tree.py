@@ -177,7 +177,8 @@ def _etc(top: Path) -> None:
     _inside(top, f"{etc}/os-release").write_text("ID=nixos\n")
     _inside(top, f"{etc}/ssl/certs/ca-certificates.crt").write_text("trusted\n")
     _inside(top, "/etc/static").symlink_to(etc)
-    for name in ("os-release", "ssl/certs/ca-certificates.crt"):
+    _inside(top, f"{etc}/zoneinfo/UTC").write_text("a zone\n")
+    for name in ("os-release", "ssl/certs/ca-certificates.crt", "zoneinfo"):
         _inside(top, f"/etc/{name}").symlink_to(f"/etc/static/{name}")
     (top / "etc/passwd").write_text("root:x:0:0::/root:/run/current-system/sw/bin/bash\n")
     (top / "etc/shadow").write_text(SECRET)

@@ -206,6 +206,10 @@ def test_certificates_are_the_machines(session: Inside) -> None:
     assert session.run("cat", "/etc/ssl/certs/ca-certificates.crt")["stdout"] == "trusted\n"
 
 
+def test_time_zones_are_the_machines(session: Inside) -> None:
+    assert session.call("exec", command="cat $TZDIR/UTC")["output"] == "a zone"
+
+
 def test_the_system_is_known_by_name(session: Inside) -> None:
     assert session.run("cat", "/etc/os-release")["stdout"] == "ID=nixos\n"
 
