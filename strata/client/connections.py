@@ -8,11 +8,11 @@ import http.client
 import json
 import select
 import socket
-import ssl
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from strata.client import tls
 from strata.client.feeding import Feeding
 from strata.client.place import Place
 from strata.client.routes import Target
@@ -47,9 +47,9 @@ class Connections:
         except ValueError as error:
             raise InvalidArgument(f"cannot use {place.url} as an endpoint: {error}") from error
         if not self._host or parts.query or parts.username:
-            raise InvalidArgument(f"cannot use {place.url} as an endpoint: give http://HOST:PORT")
+            raise InvalidArgument(f"cannot use {place.url} as an endpoint: give http://HOST:PORT or https://HOST:PORT")
         self._place, self._prefix = place, parts.path
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = tls.trusting(place.ca) if parts.scheme == "https" else None
         self._idle: list[http.client.HTTPConnection] = []
 
     @contextlib.contextmanager
@@ -86,6 +86,7 @@ class Connections:
         try:
             self._head(connection, target, {**headers, "Transfer-Encoding": "chunked"})
             connection.endheaders()
+            connection.sock = tls.opened(connection.sock)
             with Feeding(connection.sock, source):
                 response = connection.getresponse()
                 _check(response, 0)
@@ -100,7 +101,7 @@ class Connections:
         host = f"[{self._host}]" if ":" in self._host else self._host
         where = f"{host}:{self._port}" if self._port else host
         headers = {"Authorization": f"Bearer {self._place.token}"} if self._place.token else {}
-        return Dedicated(self._connected().sock, where, self._prefix, headers)
+        return Dedicated(tls.opened(self._connected().sock), where, self._prefix, headers)
 
     def close(self) -> None:
         """Give them up."""
@@ -158,7 +159,7 @@ class Connections:
             connection.putheader(name, value)
 
     def _unavailable(self, error: Exception) -> Unavailable:
-        reason = "no answer in time" if isinstance(error, TimeoutError) else (str(error) or type(error).__name__)
+        reason = "no answer in time" if isinstance(error, TimeoutError) else (tls.reason(error) or type(error).__name__)
         return Unavailable(f"cannot reach {self._place.url}: {reason}")
 
 

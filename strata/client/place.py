@@ -17,12 +17,14 @@ SECONDS = 60.0
 
 
 class Place(NamedTuple):
-    """`url` is that of an HTTP door; without one, `socket` is the room's own. `timeout` in seconds."""
+    """`url` is that of an HTTP door; without one, `socket` is the room's own. `timeout` in seconds. `ca` is a file with
+    the authorities that an https door's certificate may come from, "" those of this machine."""
 
     socket: Path
     url: str
     token: str
     timeout: float | None
+    ca: str = ""
 
 
 def place(
@@ -30,6 +32,8 @@ def place(
     token: str | None,
     timeout: float | None,
     env: Mapping[str, str] = os.environ,
+    *,
+    ca: str | os.PathLike[str] | None = None,
 ) -> Place:
     """From what a program says: `http://…`, `https://…`, a socket's path, or nothing for the one of this machine.
 
@@ -37,10 +41,14 @@ def place(
     """
     where = os.fspath(endpoint) if endpoint is not None else ""
     found = _token(env) if token is None else token
+    if ca and not where.startswith("https://"):
+        raise InvalidArgument(f"cannot use ca={os.fspath(ca)!r}: only a door at https:// shows a certificate")
     if where.startswith(("http://", "https://")):
-        return Place(Path(), where.rstrip("/"), found, timeout)
+        return Place(Path(), where.rstrip("/"), found, timeout, os.fspath(ca or ""))
     if where and not os.path.isabs(where.removeprefix("unix://")):
-        raise InvalidArgument(f"cannot use {where!r} as an endpoint: give http://HOST:PORT or a socket's absolute path")
+        raise InvalidArgument(
+            f"cannot use {where!r} as an endpoint: give https://HOST:PORT, http://HOST:PORT or a socket's path"
+        )
     socket = Path(where.removeprefix("unix://")) if where else Paths.from_env(env).socket("sandbox")
     return Place(socket, "", found, timeout)
 

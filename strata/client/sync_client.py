@@ -9,7 +9,7 @@ from typing import Any
 
 from strata.client import verbs
 from strata.client.options import given
-from strata.client.place import SECONDS, place
+from strata.client.place import SECONDS, Place, place
 from strata.client.results import Description, Stats, Template
 from strata.client.session import Session
 from strata.client.transport import Transport
@@ -25,13 +25,16 @@ class Client:
         *,
         token: str | None = None,
         timeout: float | None = SECONDS,
+        ca: str | os.PathLike[str] | None = None,
     ) -> None:
-        """`endpoint`: `http://HOST:PORT`, or the path of a unix socket; by default the socket of this machine's Strata.
+        """`endpoint`: `https://HOST:PORT`, `http://HOST:PORT`, or the path of a unix socket; by default the socket of
+        this machine's Strata. `ca`: a file with the authorities (PEM) that the door's certificate may come from; by
+        default those of this machine.
 
         Without `token`, the file that STRATA_TOKEN_FILE names is read; operators need none on the unix socket.
         `timeout`, in seconds, is for answers that do not wait for work. Raises InvalidArgument.
         """
-        self._transport = _transport(endpoint, token, timeout)
+        self._transport = _transport(place(endpoint, token, timeout, ca=ca))
 
     def __enter__(self) -> Client:
         return self
@@ -69,8 +72,7 @@ class Client:
         return verb.read(self._transport.call(verb.method, given(params), verb.patient))
 
 
-def _transport(endpoint: str | os.PathLike[str] | None, token: str | None, timeout: float | None) -> Transport:
-    where = place(endpoint, token, timeout)
+def _transport(where: Place) -> Transport:
     if not where.url:
         return UnixTransport(where)
     from strata.client.http import HttpTransport  # loads http.client, which the unix socket can do without

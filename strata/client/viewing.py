@@ -8,7 +8,6 @@ import json
 import queue
 import select
 import socket
-import ssl
 import threading
 from collections.abc import Generator
 from typing import Any
@@ -77,10 +76,7 @@ class _Bridge:
                 return
 
     def _received(self) -> bytes:
-        """All that is there: what TLS has decrypted already, select(2) does not see."""
         data = self._sock.recv(_PIECE)
-        while isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
-            data += self._sock.recv(_PIECE)
         if not data:
             raise Unavailable("cannot go on with the terminal: the door hung up")
         return data

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -15,15 +16,18 @@ from typing import Any
 
 import msgspec
 import uvloop
+from authority import Authority
 from rooms import DEADLINE, directory
 
-from strata.api import table
+from strata.api import table, tls
 from strata.api.app import App
 from strata.api.door import Door
+from strata.api.encrypted import Encrypted
 from strata.api.http1 import Http1
 from strata.api.limits import LIMITS
 from strata.api.pool import RoomPool
 from strata.api.routing import Router
+from strata.api.sniffing import Silent
 from strata.config import ApiSettings
 from strata.errors import Conflict, NotFound, Unauthenticated
 from strata.sockets import listen
@@ -260,10 +264,11 @@ def gate(access: Access, call: Call) -> Any:
 
 
 class Served:
-    """`path` is the room's socket, `url` the door's."""
+    """`path` is the room's socket, `url` the door's, `secure_url` with TLS, by a certificate of the authority `ca`."""
 
     def __init__(self, room: Room, path: Path, server: Server) -> None:
-        self.room, self.path, self.url = room, path, ""
+        self.room, self.path, self.url, self.secure_url = room, path, "", ""
+        self.ca = Path()
         self._server, self._loop = server, asyncio.get_running_loop()
 
     def hang_up(self) -> None:
@@ -288,13 +293,28 @@ async def _serving(path: Path) -> AsyncIterator[Served]:
     sock = socket.create_server(("127.0.0.1", 0))
     listener = await asyncio.get_running_loop().create_server(http.protocol, sock=sock)
     served.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    authority = Authority(path.parent)
+    secure, silent = _with_tls(authority, path.parent), Silent(LIMITS.connections, LIMITS.header_seconds)
+    sock = socket.create_server(("127.0.0.1", 0))
+    other = await asyncio.get_running_loop().create_server(lambda: Encrypted(secure, http.protocol, silent), sock=sock)
+    served.secure_url, served.ca = f"https://127.0.0.1:{sock.getsockname()[1]}", authority.ca
     try:
         yield served
     finally:
         listener.close()
+        other.close()
         await http.close()
         pool.close()
         await server.close(0.1)
+
+
+def _with_tls(authority: Authority, directory: Path) -> ssl.SSLContext:
+    certificate, key = authority.issue()
+    certificate.rename(directory / tls.CERTIFICATE)
+    key.rename(directory / tls.KEY)
+    made = tls.context(ApiSettings(tls_certificate="/web.pem", tls_key="/web.key"), str(directory))
+    assert made
+    return made
 
 
 @contextlib.contextmanager

@@ -146,7 +146,7 @@ def test_a_name_that_cannot_be_rebound_because_it_is_in_the_certificate_is_taken
 def test_nothing_below_tls_1_2_and_no_cipher_without_forward_secrecy(door: Opened, authority: Authority) -> None:
     old = trusting(authority)
     old.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
         old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     weak = trusting(authority)
     weak.maximum_version = ssl.TLSVersion.TLSv1_2

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authority import Authority
 from client_room import TOKEN, Served, serving
 from socket_room import run
 
@@ -31,9 +32,10 @@ def served() -> Iterator[Served]:
         yield found
 
 
-@pytest.fixture(params=["unix", "http"])
+@pytest.fixture(params=["unix", "http", "https"])
 def strata(served: Served, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with Client(served.path if request.param == "unix" else served.url, token=TOKEN) as client:
+    endpoint = {"unix": served.path, "http": served.url, "https": served.secure_url}[request.param]
+    with Client(endpoint, token=TOKEN, ca=served.ca if request.param == "https" else None) as client:
         yield client
 
 
@@ -335,6 +337,38 @@ def test_the_socket_and_the_token_are_found_where_the_environment_says(
     monkeypatch.setenv("STRATA_TOKEN_FILE", str(tmp_path / "token"))
     with Client() as strata:
         assert strata.stats() == Stats(2, 7)
+
+
+def test_a_door_is_trusted_only_by_its_authority_and_under_its_name(served: Served, tmp_path: Path) -> None:
+    stranger = Authority(tmp_path).ca
+    for url, ca in (
+        (served.secure_url, None),
+        (served.secure_url, stranger),
+        (served.secure_url.replace("127.0.0.1", "127.1"), served.ca),  # the same place (inet_aton(3)) by another name
+    ):
+        with Client(url, token=TOKEN, ca=ca) as client, pytest.raises(Unavailable, match="cannot be trusted"):
+            client.stats()
+
+
+def test_https_to_a_port_without_tls_says_so(served: Served) -> None:
+    with (
+        Client(served.url.replace("http", "https"), token=TOKEN, timeout=DEADLINE) as client,
+        pytest.raises(Unavailable, match="it does not speak TLS"),
+    ):
+        client.stats()
+
+
+def test_a_file_of_authorities_is_looked_at_when_the_client_is_made(tmp_path: Path) -> None:
+    odd = tmp_path / "odd.pem"
+    odd.write_text("nothing")
+    for endpoint, ca, says in (
+        ("https://127.0.0.1:9", tmp_path / "none.pem", "No such file"),
+        ("https://127.0.0.1:9", odd, "no certificate in PEM"),
+        ("http://127.0.0.1:9", odd, "only a door at https://"),
+        (None, odd, "only a door at https://"),
+    ):
+        with pytest.raises(InvalidArgument, match=says):
+            Client(endpoint, ca=ca)
 
 
 @pytest.mark.parametrize("endpoint", ["localhost:2280", "ftp://x", "http://", "http://host:port", "http://me@host"])
