@@ -261,6 +261,15 @@ def test_a_template_may_lay_tools_over_a_base(nixos: Machine, opened: Callable[.
 # --- what people do
 
 
+def test_strata_ctl_of_the_machine_runs_programs_and_copies_files(nixos: Machine, session: Inside) -> None:
+    label = f"{OWNER}/{session.session}"
+    ran = nixos.ctl("run", label, "--", "head", "-c", "6", "/etc/hostname")
+    assert (ran.returncode, ran.stdout) == (0, "strata"), ran.stderr
+    copied = nixos.ctl("cp", "/etc/os-release", f"{label}:/root/copy")
+    assert copied.returncode == 0, copied.stderr
+    assert session.run("cat", "copy")["stdout"] == "ID=nixos\n"
+
+
 def test_a_shell_keeps_its_state_over_a_crash_of_the_room(nixos: Machine, session: Inside) -> None:
     session.call("exec", command="cd /tmp; colour=red")
     nixos.node.kill("sandbox")
