@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from strata import config
-from strata.cli import call, down, installed, modes, output, place, status, up
+from strata.cli import call, down, installed, modes, output, place, restart, status, up
 from strata.cli.table import printable
 from strata.errors import Conflict, Unavailable
 from strata.installation import activation, documents, files, layout, record
@@ -180,16 +180,10 @@ def _tell_boot(user: bool) -> None:
 
 
 def _start(target: Target, paths: Paths, changed: bool) -> int:
-    from strata.cli.manager_bus import bus_of
-
-    deadline = time.monotonic() + up.DEADLINE
-    user = target == "user"
     if changed and call.answers(paths):
         output.line(f"restarting {names.SUPERVISOR}")
-        activation.systemctl(user, "restart", names.SUPERVISOR)
-        manager = modes.required(paths)
-        with bus_of(manager) as bus:
-            up.settle(bus, manager, paths, deadline)
+        code = restart.everything(paths, up.DEADLINE, as_json=False)
     else:
-        up.start(paths, "user" if user else "system", deadline)
-    return up.shown(paths)
+        up.start(paths, "user" if target == "user" else "system", time.monotonic() + up.DEADLINE)
+        code = 0
+    return up.shown(paths) or code

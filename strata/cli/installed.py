@@ -46,7 +46,7 @@ def fragment(bus: Bus) -> str:
     """The file of the supervisor's unit as systemd knows it; "" where there is none, or a transient one (`up`)."""
     if bus.property(names.SUPERVISOR, "Unit", "Transient", "b"):
         return ""
-    return os.fsdecode(bus.property(names.SUPERVISOR, "Unit", "FragmentPath", "s"))
+    return bus.fragment(names.SUPERVISOR)
 
 
 def environment(bus: Bus) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import grp
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -35,7 +35,7 @@ def command(user: bool, everything: bool) -> int:
     before = record.read(paths)
     made = [Path(directory) for directory in before.directories]
     trees = purge.trees(paths, os.environ, made, system=not user) if everything else []
-    if not everything and not installed.find(target) and before == Record():
+    if not everything and not installed.find(target) and not before.files:
         output.line("nothing is installed")
         return 0
     if installed.find(target) or call.answers(paths):
@@ -45,8 +45,9 @@ def command(user: bool, everything: bool) -> int:
         _purge(trees, group=not user)
     record.forget(paths)
     left = files.remove_directories(made)
-    if not everything:
-        _tell_what_stays(paths, left, group=not user)
+    if left and not everything:  # what a later --purge would have to remove with it
+        record.write(paths, Record(directories=tuple(map(str, left))))
+    _tell_what_stays(paths, left, group=not user)
     return 0
 
 
@@ -80,7 +81,8 @@ def _tell(found: Iterable[files.Found]) -> None:
             output.line(printable(f"kept {one.path}: it was changed since Strata wrote it"))
 
 
-def _purge(trees: Iterable[Path], group: bool) -> None:
+def _purge(trees: Sequence[Path], group: bool) -> None:
+    purge.refuse_mounts(trees)
     for tree in trees:
         if purge.remove(tree):
             output.line(printable(f"removed {tree} and all in it"))
@@ -94,7 +96,8 @@ def _tell_what_stays(paths: Paths, left: Iterable[Path], group: bool) -> None:
     stays = [*map(str, own), *([f"the group {layout.GROUP}"] if group and _has_group() else [])]
     if stays:
         output.line(printable(f"{', '.join(stays)} stay; `strata-ctl uninstall --purge` removes them"))
-    if others := [str(path) for path in left if not any(path.is_relative_to(each) for each in own)]:
+    related = [each for one in own for each in (one, *one.parents)]
+    if others := [str(path) for path in left if path not in related and path.parent not in own]:
         output.line(printable(f"in use by others by now, and left: {', '.join(others)}"))
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,17 +32,38 @@ def trees(paths: Paths, env: Mapping[str, str], made: Iterable[Path], system: bo
 
 
 def mounted(tree: Path, mountinfo: str) -> list[str]:
-    """Mount points in a tree (proc(5), mountinfo; blanks in it are written as octal escapes)."""
+    """What is mounted inside a tree (proc(5), mountinfo; blanks in it are written as octal escapes)."""
     points = [line.split()[4].encode().decode("unicode_escape") for line in mountinfo.splitlines()]
-    return [point for point in points if Path(point).is_relative_to(tree)]
+    return [point for point in points if tree in Path(point).parents]
+
+
+def refuse_mounts(trees: Iterable[Path]) -> None:
+    """Raises Unavailable when something is mounted in one of the trees: removing would follow it."""
+    mountinfo = Path("/proc/self/mountinfo").read_text()
+    for tree in trees:
+        if there := mounted(tree, mountinfo):
+            raise Unavailable(
+                f"cannot remove {tree}: {there[-1]} is mounted in it; `umount {there[-1]}` and run this again"
+            )
+
+
+def _remove_empty(tree: Path) -> None:
+    try:
+        tree.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # a mount point (rmdir(2))
+            raise
 
 
 def remove(tree: Path) -> bool:
-    """Remove a directory and all in it; whether it was there. Raises Unavailable when something is mounted in it."""
-    if there := mounted(tree, Path("/proc/self/mountinfo").read_text()):
-        raise Unavailable(f"cannot remove {tree}: {there[-1]} is mounted in it; `umount {there[-1]}` and try again")
+    """Remove a directory and all in it; whether it was there. One that is a mount point itself is only emptied."""
     if not tree.is_dir() or tree.is_symlink():
         return False
     with durable.told(f"remove {tree}"):
-        shutil.rmtree(tree)
+        for entry in os.scandir(tree):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+        _remove_empty(tree)
     return True
