@@ -53,11 +53,17 @@ class Page(msgspec.Struct, frozen=True):
 
 
 @contextlib.asynccontextmanager
-async def following(trust: Trust, socket: Path, patience: float = PATIENCE) -> AsyncIterator[None]:
+async def following(
+    trust: Trust, socket: Path, patience: float = PATIENCE, *, runs: bool = True
+) -> AsyncIterator[None]:
     """Follow identity in the background for as long as the context lasts; enter when `trust` is ready.
 
     Without an answer within `patience` seconds it enters all the same, and the trust refuses what it cannot judge.
+    Where identity does not run at all (`core.identity`), it refuses every token, and nobody is asked.
     """
+    if not runs:
+        yield
+        return
     task = asyncio.create_task(follow(trust, socket))
     try:
         if not await trust.ready(patience):

@@ -25,7 +25,7 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
     """The registry's server. It is up before identity is: operators need no token, and tokens can wait."""
     trust = Trust()
     room = handlers.Room(Table(store.from_env(Entry)))
-    async with following(trust, paths.socket("identity"), patience=0.0):
+    async with following(trust, paths.socket("identity"), patience=0.0, runs=settings.core.identity):
         reaper = asyncio.create_task(handlers.reap(room.table))
         try:
             yield Server(handlers.METHODS, room, Gate(trust, settings.operators), Denials())

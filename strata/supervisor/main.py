@@ -132,7 +132,9 @@ async def compose(paths: Paths, settings: Settings, ending: Ending) -> AsyncIter
                 board, operations, converge, reload, rollout, settings.node_id, where.mode, version, time.monotonic()
             )
             gate = Gate(trust, settings.operators)
-            async with following(trust, paths.socket("identity"), _patience(board)):
+            if not settings.core.identity:
+                publication.withdraw()  # an earlier one may have run here
+            async with following(trust, paths.socket("identity"), _patience(board), runs=settings.core.identity):
                 yield Served(Server(handlers.METHODS, room, gate, Denials()), manager, ending)
             for part in (rollout, converge, probes, leases, publication):
                 await part.close()
