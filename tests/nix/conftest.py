@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One store for all tests of the Nix files; and the checkout of nixpkgs that they run on as well, where there is one."""
+"""One store for all tests of the Nix files; and the checkout of nixpkgs that they run on as well, if there is one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from evaluation import Nix, copy_sources, remove
-
-NEEDS_TREE = "needs a checkout of nixpkgs and a Nix that it accepts: NIXPKGS=/path make nix"
+from evaluation import NEEDS_TREE, Nix, copy_sources, remove
 
 
 @pytest.fixture(scope="session")

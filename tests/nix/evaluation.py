@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Evaluating and building our Nix files offline, in a store of its own: on the stand-in for nixpkgs beside this file, or on a
-checkout of the real one."""
+"""Evaluating and building our Nix files offline, in a store of its own.
+
+On the stand-in for nixpkgs beside this file, or on a checkout of the real one."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).resolve().parent / "nixpkgs"
+NEEDS_TREE = "needs a checkout of nixpkgs and a Nix that it accepts: NIXPKGS=/path make nix"
 # What the flake reads; a checkout may hold gigabytes beside it.
 SOURCES = (
     "flake.nix",
@@ -28,7 +30,7 @@ SOURCES = (
     "docs",
     "scripts",
 )
-# With a store elsewhere than /nix, a build sees only what is named here: the programs of this machine, and this checkout.
+# With a store elsewhere than /nix, a build sees only what is named here: this machine's programs, and this checkout.
 _SEEN = ("/bin", "/sbin", "/usr", "/lib", "/lib64", "/etc", str(REPOSITORY), sys.prefix, sys.base_prefix)
 _CONFIG = f"""
 experimental-features = nix-command flakes
@@ -150,7 +152,7 @@ def remove(directory: Path) -> None:
 
 
 def comparable(text: str) -> str:
-    """The text of a unit without what differs from tree to tree: hashes and versions of packages, and NixOS' defaults."""
+    """The text of a unit without what differs from tree to tree: hashes and versions of packages, NixOS' defaults."""
 
     def name(found: re.Match[str]) -> str:
         return "/nix/store/" + _VERSION.sub("", found[1])

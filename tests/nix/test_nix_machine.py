@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the module makes of a configuration: files, groups, ports, directories; and that Strata's own readers take the files."""
+"""What the module makes of a configuration: files, groups, ports; and that Strata's own readers take the files."""
 
 from __future__ import annotations
 

@@ -32,15 +32,13 @@ def where(text: str) -> context.Context:
 
 
 def test_the_supervisors_unit_is_the_one_that_strata_renders(either: Nix) -> None:
-    """Beside what NixOS does otherwise: the program of a reload, the PATH of what it starts, and what a switch does with it."""
+    """Beside what NixOS does otherwise: the PATH of what it starts, and what a switch does with it."""
     text = either.config(f"{{ {ENABLED} }}", SUPERVISOR)
     generated = table(text)
     rendered = table(render.render_supervisor(where(text), persistent=True).text)
-    generated[("Service", "Environment")] = [
-        word
-        for word in generated[("Service", "Environment")]
-        if word.startswith("STRATA_") and "STRATA_PATH" not in word
-    ]
+    environment = generated[("Service", "Environment")]
+    ours = [word for word in environment if word.startswith("STRATA_") and not word.startswith("STRATA_PATH=")]
+    generated[("Service", "Environment")] = ours
     different = {key for key in generated.keys() | rendered.keys() if generated.get(key) != rendered.get(key)}
     assert different <= {
         ("Unit", "X-Restart-Triggers"),

@@ -23,7 +23,7 @@ let
   section = of (types.attrsOf directive) { };
   oneOf =
     key: allowed: set:
-    !(set ? ${key}) || lib.elem set.${key} allowed || throw "Systemd Service field `${key}' cannot have value `${toString set.${key}}'.";
+    !(set ? ${key}) || lib.elem set.${key} allowed || builtins.trace "Systemd Service field `${key}' cannot have value `${toString set.${key}}'." false;
   checked = types.addCheck (types.attrsOf directive) (
     set:
     !lib.isAttrs set

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: MIT
-{ lib, config, ... }:
+{
+  lib,
+  config,
+  pkgs,
+  ...
+}:
 let
   inherit (lib) mkOption types;
   of = type: default: mkOption { inherit type default; };
@@ -30,5 +35,7 @@ in
     qemu.options = of (types.listOf types.str) [ ];
     vlans = of (types.listOf types.ints.unsigned) [ 1 ];
   };
-  config.system.build.vm = config.system.build.toplevel;
+  config.system.build.vm = pkgs.absent "nixos-vm" {
+    drvPath = builtins.seq (builtins.toJSON config.virtualisation) config.system.build.toplevel.drvPath;
+  };
 }

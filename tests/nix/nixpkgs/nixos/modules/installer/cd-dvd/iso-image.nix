@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: MIT
-{ lib, config, ... }:
+{
+  lib,
+  config,
+  pkgs,
+  ...
+}:
 let
   inherit (lib) mkOption types;
   of = type: default: mkOption { inherit type default; };
@@ -25,5 +30,7 @@ in
     storeContents = of (types.listOf types.package) [ ];
     appendToMenuLabel = of types.str "";
   };
-  config.system.build.isoImage = config.system.build.toplevel;
+  config.system.build.isoImage = pkgs.absent config.image.fileName {
+    drvPath = builtins.seq (builtins.toJSON [ config.isoImage config.image ]) config.system.build.toplevel.drvPath;
+  };
 }
