@@ -102,5 +102,13 @@ def _record(call: Call, session: Session, end: End) -> None:
 
 
 METHODS = (
-    Method("sandbox.exec", Access.TOKEN, ExecParams, execute, "run a command in the session's shell", cancel=True),
+    Method(
+        "sandbox.exec",
+        Access.TOKEN,
+        ExecParams,
+        execute,
+        "run a command in the session's shell",
+        cancel=True,
+        finish=True,
+    ),
 )

@@ -192,7 +192,7 @@ _LONGEST_SHOWN = 4096
 
 METHODS = (
     Method("sandbox.put", Access.TOKEN, PutParams, put, "make a file of what comes, whole or not at all", cancel=True),
-    Method("sandbox.get", Access.TOKEN, GetParams, get, "a file, or a piece of it", cancel=True),
+    Method("sandbox.get", Access.TOKEN, GetParams, get, "a file, or a piece of it", cancel=True, finish=True),
     Method("sandbox.files", Access.TOKEN, FilesParams, list_files, "the names in a directory"),
     Method("sandbox.list_files", Access.TOKEN, FilesParams, list_files, "the same"),
     Method("sandbox.stat", Access.TOKEN, PathParams, stat, "kind, size, mode and times of a file"),

@@ -135,7 +135,7 @@ def _shown(one: Snapshot) -> dict[str, Any]:
 
 
 METHODS = (
-    Method("sandbox.diff", Access.TOKEN, DiffParams, diff, "what a session has changed", cancel=True),
+    Method("sandbox.diff", Access.TOKEN, DiffParams, diff, "what a session has changed", cancel=True, finish=True),
     Method("sandbox.export", Access.TOKEN, ExportParams, export, "a tar archive of a session's files", cancel=True),
     Method("sandbox.snapshot", Access.TOKEN, SnapshotParams, snapshot, "keep what a session wrote under a name"),
     Method("sandbox.snapshots", Access.TOKEN, SnapshotsParams, snapshots, "an owner's snapshots"),

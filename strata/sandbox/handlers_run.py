@@ -160,7 +160,15 @@ def _recorded(call: Call, session: Session, number: str, plan: Wanted) -> Any:
 
 
 METHODS = (
-    Method("sandbox.run", Access.TOKEN, RunParams, run, "run a program, in the foreground or background", cancel=True),
+    Method(
+        "sandbox.run",
+        Access.TOKEN,
+        RunParams,
+        run,
+        "run a program, in the foreground or background",
+        cancel=True,
+        finish=True,
+    ),
     Method("sandbox.runs", Access.TOKEN, Addressed, runs, "the background runs"),
     Method("sandbox.output", Access.TOKEN, OutputParams, output, "what a background run wrote", cancel=True),
     Method("sandbox.signal", Access.TOKEN, SignalParams, signal, "send a signal to a background run"),

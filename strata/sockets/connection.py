@@ -33,7 +33,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Host) -> None:
         self.server = server
         self.task: asyncio.Task[None] | None = None
-        self.cancel_on_hangup = False
+        self.cancel_on_hangup = self.finishes = False
         self.heard = False  # a whole frame has come
         self._decoder = frame.Decoder()
         self._inbox: Inbox | None = None
@@ -238,7 +238,7 @@ class Connection(asyncio.Protocol):
             self.transport.write(server.failure(call, error))
             return
         assert method is not None
-        self.cancel_on_hangup = method.cancel
+        self.cancel_on_hangup, self.finishes = method.cancel, method.finish
         self.task = asyncio.get_running_loop().create_task(self._finish(call, outcome))
         server.tasks.add(self.task)
         self.task.add_done_callback(self._finished)

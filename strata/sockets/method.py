@@ -34,6 +34,7 @@ class Method(NamedTuple):
 
     `run(room, call, params)` returns the result, an awaitable of it, or an async iterator (a stream: every item one
     frame). `cancel` says that a caller who hangs up ends the work: for streams and long polls, which change nothing.
+    `finish` says that it is work all the same, usually soon over: a room that ends gives it time to be.
     """
 
     name: str
@@ -42,3 +43,4 @@ class Method(NamedTuple):
     run: Callable[[Any, Call, Any], Any]
     summary: str
     cancel: bool = False
+    finish: bool = False

@@ -95,8 +95,8 @@ class Server:
         self.closing = True
         for connection in self.connections:
             connection.read_no_more()
-        cancellable = {connection.task for connection in self.connections if connection.cancel_on_hangup}
-        if waiting := self.tasks - cancellable:
+        idle = {one.task for one in self.connections if one.cancel_on_hangup and not one.finishes}
+        if waiting := self.tasks - idle:
             await asyncio.wait(waiting, timeout=grace)
         for task in tuple(self.tasks):
             task.cancel()
@@ -104,6 +104,7 @@ class Server:
         await self._hang_up()
 
     async def _hear_out(self) -> None:
+        await asyncio.sleep(_LOOK_SECONDS)  # who was accepted last may not have been told of yet
         deadline = asyncio.get_running_loop().time() + _HEAR_SECONDS
         while any(not connection.heard for connection in self.connections):
             if asyncio.get_running_loop().time() > deadline:

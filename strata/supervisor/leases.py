@@ -20,7 +20,7 @@ from strata.types import ServiceState as S
 
 log = logging.getLogger(__name__)
 REGISTRY = "registry"
-LISTED = (S.HEALTHY, S.RESTARTING, S.CRASHED)
+LISTED = (S.HEALTHY, S.RESTARTING, S.STARTING, S.CRASHED)
 FIRST_RETRY, LONGEST_RETRY = 0.1, 5.0  # seconds
 
 

@@ -313,7 +313,7 @@ async def test_closing_lets_running_calls_end_and_delivers_their_answers(ring: R
     talk.ask("t.wait", "queued")
     await until(lambda: ring.room.entered == 1, "the first call runs")
     closing = asyncio.create_task(ring.server.close(grace=10))
-    await asyncio.sleep(0)
+    await until(lambda: ring.server.closing, "no more calls are taken")
     ring.room.open_door.set()
     assert [reply["req_id"] for reply in await talk.hung_up()] == ["running"]
     await closing
