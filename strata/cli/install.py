@@ -75,7 +75,7 @@ def _here(target: Target, start: bool) -> int:
     _apply(target, these, fresh)
     if not start:
         return 0
-    return _start(target, paths, changed=bool(written) and not fresh)
+    return _start(paths, changed=bool(written) and not fresh)
 
 
 def _refuse(target: Target, start: bool) -> None:
@@ -179,11 +179,11 @@ def _tell_boot(user: bool) -> None:
         )
 
 
-def _start(target: Target, paths: Paths, changed: bool) -> int:
+def _start(paths: Paths, changed: bool) -> int:
     if changed and call.answers(paths):
         output.line(f"restarting {names.SUPERVISOR}")
         code = restart.everything(paths, up.DEADLINE, as_json=False)
     else:
-        up.start(paths, "user" if target == "user" else "system", time.monotonic() + up.DEADLINE)
+        up.start(paths, None, time.monotonic() + up.DEADLINE)
         code = 0
     return up.shown(paths) or code

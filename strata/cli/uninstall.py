@@ -47,7 +47,10 @@ def command(user: bool, everything: bool) -> int:
     left = files.remove_directories(made)
     if left and not everything:  # what a later --purge would have to remove with it
         record.write(paths, Record(directories=tuple(map(str, left))))
-    _tell_what_stays(paths, left, group=not user)
+    own = () if everything else _own(paths)
+    if kept := [*map(str, own), *([f"the group {layout.GROUP}"] if not user and _has_group() else [])]:
+        output.line(printable(f"kept: {', '.join(kept)}; `strata-ctl {_again(user)}` removes them too"))
+    _tell_what_is_left(own, left)
     return 0
 
 
@@ -91,12 +94,16 @@ def _purge(trees: Sequence[Path], group: bool) -> None:
         output.line(f"removed the group {layout.GROUP}")
 
 
-def _tell_what_stays(paths: Paths, left: Iterable[Path], group: bool) -> None:
-    own = [path for path in (paths.config_dir, paths.state_dir) if path.is_dir()]
-    stays = [*map(str, own), *([f"the group {layout.GROUP}"] if group and _has_group() else [])]
-    if stays:
-        output.line(printable(f"{', '.join(stays)} stay; `strata-ctl uninstall --purge` removes them"))
-    related = [each for one in own for each in (one, *one.parents)]
+def _own(paths: Paths) -> list[Path]:
+    return [path for path in (paths.config_dir, paths.state_dir) if path.is_dir()]
+
+
+def _again(user: bool) -> str:
+    return "uninstall --user --purge" if user else "uninstall --purge"
+
+
+def _tell_what_is_left(own: Sequence[Path], left: Iterable[Path]) -> None:
+    related = {each for one in own for each in (one, *one.parents)}
     if others := [str(path) for path in left if path not in related and path.parent not in own]:
         output.line(printable(f"in use by others by now, and left: {', '.join(others)}"))
 

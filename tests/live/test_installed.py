@@ -106,7 +106,9 @@ def test_what_is_installed_runs_survives_down_and_up_and_is_gone_after_uninstall
     assert here.ok("systemctl", "show", "--value", "--property=FragmentPath", names.SUPERVISOR) == f"{UNIT}\n"
 
     said = here.ctl("uninstall")
-    assert "stay; `strata-ctl uninstall --purge` removes them" in said
+    assert (
+        "kept: /etc/strata, /var/lib/strata, the group strata; `strata-ctl uninstall --purge` removes them too" in said
+    )
     kept = {"/var/lib/strata/identity", "/var/lib/strata/sandbox", "/var/lib/private/strata"}
     assert {line.split()[0] for line in here.tree() ^ before} == kept
     assert "/strata:" not in here.ok("sh", "-c", "systemctl list-unit-files --no-legend 'strata*'")

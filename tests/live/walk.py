@@ -38,11 +38,7 @@ def steps(block: str) -> Steps:
 def typed(walk: Steps, places: Mapping[str, str], env: dict[str, str], cwd: str | Path = "/") -> list[list[str]]:
     """What the commands print in one shell, one list of lines each. `places`: what the page calls a place or an
     address, and what it is here."""
-    lines = ["exec 2>&1 </dev/null"]
-    for command, _ in walk:
-        # What `make up` and `make down` run once everything is installed.
-        lines += [f"printf '\\n{MARK}\\n'", re.sub(r"^make (up|down)$", r"strata-ctl \1", command)]
-    script = "\n".join(lines)
+    script = written(walk)
     for shown, real in places.items():
         script = script.replace(shown, real)
     said = subprocess.run(
@@ -50,6 +46,20 @@ def typed(walk: Steps, places: Mapping[str, str], env: dict[str, str], cwd: str 
     ).stdout
     for shown, real in places.items():
         said = said.replace(real, shown)
+    return spoken(said)
+
+
+def written(walk: Steps) -> str:
+    """The commands as a script for bash, which marks where the output of each begins."""
+    lines = ["exec 2>&1 </dev/null"]
+    for command, _ in walk:
+        # What `make up` and `make down` run once everything is installed.
+        lines += [f"printf '\\n{MARK}\\n'", re.sub(r"^make (up|down)$", r"strata-ctl \1", command)]
+    return "\n".join(lines)
+
+
+def spoken(said: str) -> list[list[str]]:
+    """What such a script printed: the lines of each command."""
     return [_ended(part) for part in said.split(f"\n{MARK}\n")[1:]]
 
 
