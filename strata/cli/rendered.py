@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from strata import config
-from strata.cli import modes
+from strata.cli import installed, modes
 from strata.errors import NotFound, StrataError
 from strata.paths import Paths
 from strata.units import context as contexts
@@ -29,7 +29,8 @@ def texts(name: str, paths: Paths) -> tuple[render.UnitText, ...]:
     """Units of a service, of `supervisor`, of `strata.slice`, or of a manifest file (PATH.toml). Raises NotFound."""
     context = context_here(paths)
     if name in ("supervisor", names.SUPERVISOR):
-        return (render.render_supervisor(context),)
+        lasting = context.mode != "embedded" and installed.find() is not None
+        return (render.render_supervisor(context, persistent=lasting),)
     if name in ("strata", names.SLICE):
         return (render.render_slice(context),)
     if name.endswith(".toml"):

@@ -62,12 +62,17 @@ def _refuse(target: Target) -> None:
         raise PermissionDenied("cannot uninstall for a user: you are root; do it as that user, or leave --user out")
     if target == "admin" and installed.find("package") and not installed.find("admin"):
         raise Conflict("cannot uninstall: a package has installed Strata; remove it with your package manager")
+    here = installed.find(target)
+    if here and files.look(here.unit).state is State.FOREIGN:
+        raise Conflict(
+            f"cannot uninstall: `strata-ctl install` did not write {here.unit}; whoever did removes it (on NixOS, "
+            "`services.strata.enable = false`)"
+        )
 
 
 def _remove(target: Target, paths: Paths, before: Record) -> None:
     user = target == "user"
-    unit = layout.directory(target, "unit", os.environ) / names.SUPERVISOR
-    if files.look(unit).state is State.OTHER:
+    if installed.find(target):
         activation.systemctl(user, "disable", names.SUPERVISOR)
     table = [one.path for one in install.wanted(target, paths)]
     _tell(files.remove(dict.fromkeys((*table, *record.listed(before)))))

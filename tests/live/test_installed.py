@@ -160,6 +160,23 @@ def test_a_file_that_somebody_changed_is_neither_overwritten_nor_removed(here: M
     )
     assert f"kept {UNIT}: it was changed" in here.ctl("uninstall")
     assert here.ok("cat", UNIT) == changed
+    assert here.run("systemctl", "is-enabled", names.SUPERVISOR).stdout == "disabled\n"
+
+    here.write(UNIT, "[Service]\nExecStart=/bin/true\n")
+    assert f"`strata-ctl install` did not write {UNIT}" in here.refused("uninstall")
+    assert here.checks()["installation"]["text"] == f"{UNIT}, which `strata-ctl install` did not write"
+
+
+def test_an_image_that_is_being_made_has_it_start_at_its_first_boot(here: Machine) -> None:
+    """No systemd is to be seen there; systemctl changes the files itself."""
+    before = here.tree()
+    alone = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run/systemd && exec "$@"', "alone", str(CTL))
+    assert "PID 1 is not systemd" in here.run(*alone, "install").stderr
+    assert f"{names.SUPERVISOR} starts at boot" in here.ok(*alone, "install", "--no-start")
+    assert f"{whole_machine.UNITS}/multi-user.target.wants/{names.SUPERVISOR}" in here.paths()
+    here.ok(*alone, "uninstall")
+    changed = {line.split()[0] for line in here.tree() ^ before}
+    assert changed <= {f"/etc/{name}" for name in ("group", "gshadow", "group-", "gshadow-")}
 
 
 def test_a_strata_that_up_started_makes_way_unless_sandboxes_would_be_lost(here: Machine) -> None:
