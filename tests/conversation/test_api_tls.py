@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -288,3 +290,16 @@ def test_a_file_that_holds_something_else_is_refused(
     given = handed_over(tmp_path / "odd", *authority.issue("odd"))
     (given / name).write_bytes(content)
     assert SETTINGS.tls_certificate in (said := refused(SETTINGS, given)) or SETTINGS.tls_key in said
+
+
+def test_a_door_that_cannot_serve_ends_with_one_sentence(authority: Authority, tmp_path: Path) -> None:
+    (certificate, _), (_, key) = authority.issue("first"), authority.issue("second")
+    given = handed_over(tmp_path / "pair", certificate, key)
+    (tmp_path / "strata.toml").write_text('[api]\ntls_certificate = "/web.pem"\ntls_key = "/web.key"\n')
+    names = dict.fromkeys(("STRATA_RUNTIME_DIR", "STRATA_STATE_DIR", "STRATA_CONFIG_DIR"), str(tmp_path))
+    ended = subprocess.run(
+        [sys.executable, "-m", "strata.api.main"], env=os.environ | names | {"CREDENTIALS_DIRECTORY": str(given)},
+        capture_output=True, text=True, timeout=DEADLINE, check=False,
+    )  # fmt: skip
+    said = "<3>strata-api: cannot serve TLS with /web.key: it is not the key of the certificate\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
