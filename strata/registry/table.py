@@ -15,8 +15,9 @@ from strata.registry.store import Store
 MAX_ENTRIES = 4096
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One service. `deadline` is CLOCK_MONOTONIC seconds; the supervisor ends a lease tied to `unit`."""
+class Entry(msgspec.Struct, frozen=True):
+    """One service. `deadline` is CLOCK_MONOTONIC seconds; the supervisor ends a lease tied to `unit`. It is kept over
+    restarts, so there may be fields that another version has added."""
 
     service: str
     endpoint: str

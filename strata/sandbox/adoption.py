@@ -19,7 +19,7 @@ from strata.sandbox import closing, record
 from strata.sandbox.cgroup import Group
 from strata.sandbox.closing import Remains
 from strata.sandbox.ids import Key, key, of_scope
-from strata.sandbox.record import Record
+from strata.sandbox.record import Record, Unread
 from strata.sandbox.room import Room
 from strata.sandbox.session import Groups, Handles, Session, State
 from strata.systemd import journal
@@ -38,21 +38,30 @@ async def adopt(room: Room) -> None:
         if name is None:
             log.warning("%s belongs to no session: stopping it", unit)
             await closing.stop(manager, unit)
-        elif name not in room.sessions and name not in remains:
+        elif name not in room.sessions and name not in remains and name not in room.unread:
             remains[name] = Remains(name, room.directory(name), scope=scopes.get(unit))
     await _discard(room, list(remains.values()))
     for unit in await manager.units(SLICES):
         if unit not in room.slices:
             log.warning("%s belongs to no owner of sessions: stopping it", unit)
             await closing.stop(manager, unit)
-    await room.snapshots.sweep(room.sessions.values())
+    if not room.unread:  # nobody knows what those stand on
+        await room.snapshots.sweep(room.sessions.values())
 
 
 def _take_back(room: Room, scopes: dict[str, Group]) -> Iterator[Remains]:
     """Give the room the sessions that live; what is left of the others."""
     for directory, name in list(_directories(room.root / "sessions")):
         loaded = record.load(directory)
-        known = loaded if loaded and loaded.key == name else None
+        if isinstance(loaded, Unread) and record.still_runs(loaded):
+            log.error(
+                "cannot take %s back: its record is of another version of Strata; it is left as it is until its "
+                "lifetime is over, or until `systemctl stop %s`",
+                *(name.label, name.scope),
+            )
+            room.leave_alone(name, loaded.uid_base)
+            continue
+        known = loaded if isinstance(loaded, Record) and loaded.key == name else None
         session = _living(room, directory, known) if known else None
         if session:
             room.take_back(session)

@@ -56,13 +56,30 @@ def save(directory: Path, record: Record) -> None:
     new.replace(directory / FILE)
 
 
-def load(directory: Path) -> Record | None:
-    """The record in `directory`, or None where there is none that can be read."""
+class Unread(msgspec.Struct, frozen=True):
+    """A record of a form that this version does not know, as far as every form is the same. 0: nothing is known."""
+
+    uid_base: int = 0
+    init_pid: int = 0
+    init_start: int = 0
+
+
+def load(directory: Path) -> Record | Unread | None:
+    """The record in `directory`, or None where there is none, or a damaged one. What an older or newer version has
+    written and this one cannot use is Unread: fields are only ever added, with a default, but one may have to go."""
     try:
-        record = msgspec.json.decode((directory / FILE).read_bytes(), type=Record)
+        content = (directory / FILE).read_bytes()
+        return _decoded(content) or msgspec.json.decode(content, type=Unread)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _decoded(content: bytes) -> Record | None:
+    try:
+        record = msgspec.json.decode(content, type=Record)
         record.key  # noqa: B018  raises for ids that no door would have let in
         return record
-    except (OSError, msgspec.MsgspecError, StrataError):
+    except (msgspec.MsgspecError, StrataError):
         return None
 
 
@@ -75,6 +92,6 @@ def start_of(pid: int) -> int:
         return 0
 
 
-def still_runs(record: Record) -> bool:
+def still_runs(record: Record | Unread) -> bool:
     """Whether the session's first process is the one that was recorded."""
     return record.init_pid > 0 and start_of(record.init_pid) == record.init_start

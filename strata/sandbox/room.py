@@ -11,10 +11,11 @@ from pathlib import Path
 
 from strata import durable
 from strata.config import SandboxSettings
-from strata.errors import NotFound, ResourceExhausted, StrataError, Unavailable
+from strata.errors import Conflict, NotFound, StrataError, Unavailable
 from strata.policy.ratelimit import Buckets
 from strata.sandbox import closing
 from strata.sandbox import record as records
+from strata.sandbox.bounds import check_room
 from strata.sandbox.cgroup import Emptiness
 from strata.sandbox.changes import Changes, told
 from strata.sandbox.closing import Remains
@@ -47,6 +48,7 @@ class Room:
     ) -> None:
         self.tools, self.settings, self.root, self.buckets, self.store = tools, settings, root, buckets, store
         self.sessions: dict[Key, Session] = {}
+        self.unread: set[Key] = set()  # that run, by records of another version
         self.ranges = Ranges()
         self.snapshots = Snapshots(root / "snapshots", settings.owner)
         self.emptiness = Emptiness()
@@ -86,6 +88,8 @@ class Room:
         """The session, and whether it is new. Raises StrataError."""
         key = params.key
         self.allow(call, key.owner, "sandbox.create")
+        if key in self.unread:
+            raise Conflict(f"cannot open {key.label}: it runs, and its record is of another version of Strata")
         while not await self._absent(key):
             if key in self.sessions:
                 return self.sessions[key], False
@@ -133,6 +137,9 @@ class Room:
 
     def ended(self, key: Key) -> None:
         """systemd says that a session's scope is no more: its lifetime is over, or somebody stopped it."""
+        if key in self.unread:
+            self.unread.discard(key)
+            self._changes.start(self.discard(Remains(key, self.directory(key))))
         session = self.sessions.get(key)
         if session and session.state is not State.CLOSING and not session.groups.scope.populated:
             self.expire(session, "its scope ended")
@@ -154,7 +161,8 @@ class Room:
 
     async def _open(self, call: Call, params: CreateParams) -> Session:
         key = params.key
-        self._check_room(key)
+        taken = {*self.sessions, *self._opening, *self.leftovers, *self.unread}
+        check_room(key, taken, self.settings)
         self._opening.add(key)
         try:
             with self.snapshots.used(key.owner, params.from_snapshot) as stack:
@@ -193,15 +201,6 @@ class Room:
             raise
         self.add(session)
         return session
-
-    def _check_room(self, key: Key) -> None:
-        """Raises ResourceExhausted."""
-        most, of_owner = self.settings.max_sessions, self.settings.owner.max_sessions
-        taken = {*self.sessions, *self._opening, *self.leftovers}
-        if len(taken) >= most:
-            raise ResourceExhausted(f"strata: max sessions ({most}) reached; close some")
-        if of_owner and sum(one.owner == key.owner for one in taken) >= of_owner:
-            raise ResourceExhausted(f"strata: max sessions of {key.owner} ({of_owner}) reached; close some")
 
     async def _close(self, session: Session, why: str) -> None:
         session.state = State.CLOSING
@@ -245,6 +244,12 @@ class Room:
         self.slices.claim(session.key.owner)
         self.ranges.claim(session.record.uid_base)
         self.add(session)
+
+    def leave_alone(self, key: Key, uid_base: int) -> None:
+        """It runs, and nothing more can be known of it here. It is removed once it has ended."""
+        self.slices.claim(key.owner)
+        self.ranges.claim(uid_base)
+        self.unread.add(key)
 
     async def discard(self, remains: Remains) -> None:
         """What a former room left behind is to be gone: tried now, and again until it is."""

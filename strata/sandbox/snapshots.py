@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import time
@@ -28,6 +29,7 @@ from strata.sandbox.ids import check
 from strata.sandbox.pausing import paused, thaw
 from strata.sandbox.session import Session, State
 
+log = logging.getLogger(__name__)
 FILE = "snapshot.json"
 UNFINISHED = ".new"
 THAW = ".new-thaw"
@@ -195,6 +197,9 @@ class Snapshots:
         try:
             return msgspec.json.decode((place / FILE).read_bytes(), type=Snapshot)
         except FileNotFoundError:
+            return None
+        except msgspec.MsgspecError as error:  # damaged, or of another version: not shown, and not removed
+            log.error("cannot read %s: %s", place / FILE, error)
             return None
 
     async def _erase(self, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -86,13 +87,17 @@ class Place:
         self.node.settle()
 
 
-@pytest.fixture(scope="module", params=["own", "modern"])
+BOTH = pytest.mark.parametrize("upgraded", ["own", "modern"], indirect=True)
+
+
+@pytest.fixture(scope="module")
 def upgraded(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """On a systemd of its own, of this machine's version and of Debian 13's."""
-    request.getfixturevalue("manager" if request.param == "own" else "modern_manager")  # it says what is missing
+    """On a systemd of its own: of this machine's version, or of Debian 13's where a test asks for BOTH."""
+    modern = getattr(request, "param", "own") == "modern"
+    request.getfixturevalue("modern_manager" if modern else "manager")  # it says what is missing
     with installed() as copy, contextlib.ExitStack() as stack:
         tree = Path(carried.__file__).parent.parent / ".cache/debian13"
-        given = () if request.param == "own" else (tree, carried.into(tree))
+        given = (tree, carried.into(tree)) if modern else ()
         place = Place(stack.enter_context(machine.private(*given)), copy)
         try:
             place.ctl("up")
@@ -178,6 +183,7 @@ def crowd(place: Place, owner: str) -> Iterator[dict[str, int]]:
     assert not refused, refused[:9]
 
 
+@BOTH
 def test_a_restart_of_the_supervisor_leaves_everything_running(place: Place, session: Inside) -> None:
     """Services keep their processes, wishes hold, and clients wait instead of being refused."""
     place.declare(SLEEPER)
@@ -211,6 +217,7 @@ def test_other_restarts_than_that_are_none_either(place: Place) -> None:
     assert place.pids() == before
 
 
+@BOTH
 def test_changed_settings_restart_the_core_and_nobody_notices(place: Place, session: Inside) -> None:
     """Users' services keep their processes; sessions, runs, terminals, tokens and revocations hold."""
     place.declare(LISTENER)
@@ -282,6 +289,7 @@ def test_what_a_broken_manifest_declared_runs_on(place: Place) -> None:
     assert place.systemctl("show", "-P", "MainPID", "strata-svc-mine.service") == str(before)
 
 
+@BOTH
 def test_an_upgrade_reaches_everything_and_drops_nothing(place: Place, session: Inside) -> None:
     """The files are taken away, all goes on; others come, and after a restart they are what runs."""
     place.declare(SLEEPER)
@@ -342,6 +350,21 @@ def works_without_its_files(place: Place, guest: Visitor) -> None:
     (node.manager.paths.services_d / "later.toml").unlink()
     plan = node.call("supervisor.svc.reload", {"apply": True})
     assert [(step["verb"], step["service"]) for step in plan["plan"]] == [("stop", "later")]
+
+
+def test_a_session_whose_record_cannot_be_read_is_left_alone(place: Place, session: Inside) -> None:
+    """After an upgrade, or the way back: it runs on, nobody gets its name, and who can read it takes it back."""
+    directory = place.node.manager.paths.state_dir / "sandbox/sessions" / session.owner / session.session
+    record = directory / "session.json"
+    known = record.read_bytes()
+    record.write_bytes(json.dumps(json.loads(known) | {"limits": "of another form"}).encode())
+    place.systemctl("restart", "strata-sandbox.service")
+    assert place.node.ask("sandbox.describe", session.params({}))["error"]["name"] == "NOT_FOUND"
+    assert "another version of Strata" in session.refusal("create")[1]
+    assert place.systemctl("show", "-P", "ActiveState", f"strata-sandbox-{session.owner}-s.scope") == "active"
+    record.write_bytes(known)
+    place.systemctl("restart", "strata-sandbox.service")
+    assert remembers(session)
 
 
 def test_a_version_that_does_not_come_up_stops_at_the_first_service(place: Place) -> None:
