@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Strata's verbs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down test check vm fmt docs bench lock deb clean
+.PHONY: help up down test check vm nix fmt docs bench lock deb clean
 
 PYTHON := .venv/bin/python
 
@@ -32,6 +32,10 @@ vm: ## the tests on a virtual machine, the long ones too
 	@scripts/bootstrap test
 	@scripts/vm-image
 	@STRATA_VM=long $(PYTHON) -m pytest tests/vm
+
+nix: ## the flake and the NixOS module; NIXPKGS=DIR: on that checkout of nixpkgs as well
+	@scripts/bootstrap test
+	@$(PYTHON) -m pytest tests/nix --timeout 600
 
 fmt: ## put the source into its one format
 	@scripts/bootstrap test

@@ -56,7 +56,10 @@ let
       {{
         system.stateVersion = "26.05";
         boot.loader.grub.enable = false;
-        fileSystems."/".device = "/dev/vda";
+        fileSystems."/" = {{
+          device = "/dev/vda";
+          fsType = "ext4";
+        }};
       }}
     ];
   }};

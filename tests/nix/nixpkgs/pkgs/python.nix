@@ -124,7 +124,7 @@ let
         missing = lib.filter (name: !needs.${name} && !(known ? ${name})) (lib.attrNames needs);
       in
       if missing != [ ] then
-        throw "Function called without required argument \"${lib.head missing}\" at ${toString file}"
+        throw "Function called without required argument \"${lib.head missing}\" at ${if lib.isFunction file then "<unknown location>" else toString file}"
       else
         f (builtins.intersectAttrs needs known);
     toPythonModule = lib.id;

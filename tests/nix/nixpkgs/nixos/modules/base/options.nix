@@ -52,7 +52,7 @@ in
     fileSystems = of (types.attrsOf (
       types.submodule {
         options.device = of (types.nullOr types.str) null;
-        options.fsType = of types.str "auto";
+        options.fsType = mkOption { type = types.str; };
       }
     )) { };
     services.getty.autologinUser = of (types.nullOr types.str) null;
