@@ -13,7 +13,6 @@ from typing import Any
 
 import machine
 import pytest
-from authority import Authority
 from machine import Manager
 from node import CTL, Node, until
 from visitor import ACTIONS, SERVICE
@@ -56,32 +55,38 @@ class Settled:
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()[-1] if done.stdout else ""
 
-    def unit(self, name: str) -> str:
-        """The text of a service's units."""
-        return self.node.ctl("unit", "cat", name).stdout
-
-    def curl(self, path: str, *more: str) -> subprocess.CompletedProcess[str]:
-        """Ask the door, over TLS."""
-        argv = ["curl", "-sS", "--cacert", str(self.files / "ca.pem"), f"https://{self.node.address}{path}", *more]
-        return subprocess.run(argv, capture_output=True, text=True, check=False)
+    def exec(self, command: str) -> str:
+        """What it prints in a session of alice's, over TLS."""
+        where = f"https://{self.node.address}/api/v1/sessions/alice/one/exec"
+        body = json.dumps({"command": command})
+        said = self.typed(f"curl -sS --cacert door.pem -H @alice.header {where} -d '{body}'")
+        return str(json.loads(said)["output"])
 
 
-@pytest.fixture(scope="module", params=["private", "modern_manager"])
-def settled(request: pytest.FixtureRequest) -> Iterator[Settled]:
-    """On this machine's systemd, privately booted, and on Debian 13's: they hand files over in different ways."""
+@pytest.fixture(scope="module")
+def settled() -> Iterator[Settled]:
+    """On this machine's systemd, privately booted."""
     if os.geteuid() != 0:
         pytest.skip("needs root, for a real systemd system manager")
-    if request.param != "private":
-        yield from _on(request.getfixturevalue(request.param))
-        return
     with machine.private() as manager:
-        yield from _on(manager)
+        found = Settled(manager)
+        yield found
+        found.down()
 
 
-def _on(manager: Manager) -> Iterator[Settled]:
-    found = Settled(manager)
+@pytest.fixture
+def modern(modern_manager: Manager) -> Iterator[Settled]:
+    """On Debian 13's."""
+    found = Settled(modern_manager)
     yield found
     found.down()
+
+
+@pytest.fixture(params=["settled", "modern"])
+def either(request: pytest.FixtureRequest) -> Settled:
+    """They hand files over in different ways (systemd 252 and 257)."""
+    found: Settled = request.getfixturevalue(request.param)
+    return found
 
 
 def test_a_node_without_sandboxes_is_healthy_and_lacks_nothing(settled: Settled) -> None:
@@ -108,21 +113,21 @@ def test_a_core_service_that_is_switched_off_ends_and_comes_back(settled: Settle
     assert settled.node.call("identity.introspect", {"token": token})["active"]
 
 
-def test_a_seed_from_a_file_signs_and_another_one_takes_over(settled: Settled) -> None:
-    seed = settled.files / "identity.key"
+def test_a_seed_from_a_file_signs_and_another_one_takes_over(either: Settled) -> None:
+    seed = either.files / "identity.key"
     seed.touch(mode=0o600)
     seed.write_bytes(os.urandom(32))
-    settled.up(f'{SMALL}[identity]\nkey_file = "{seed}"\n')
-    token, before = settled.node.issue().token, settled.node.manager.paths.identity_pub.read_bytes()
-    assert settled.node.refusal("identity.rotate")[0] == 8
+    either.up(f'{SMALL}[identity]\nkey_file = "{seed}"\n')
+    token, before = either.node.issue().token, either.node.manager.paths.identity_pub.read_bytes()
+    assert either.node.refusal("identity.rotate")[0] == 8
     seed.write_text(os.urandom(32).hex() + "\n")
-    assert settled.node.ctl("restart", "identity").returncode == 0
-    published = settled.node.manager.paths.identity_pub
+    assert either.node.ctl("restart", "identity").returncode == 0
+    published = either.node.manager.paths.identity_pub
     until(lambda: published.exists() and published.read_bytes() != before, "the new key is published")
-    assert settled.node.call("identity.introspect", {"token": token})["active"]
-    state = settled.node.identity_state / "keys.json"
+    assert either.node.call("identity.introspect", {"token": token})["active"]
+    state = either.node.identity_state / "keys.json"
     assert not any(key.get("seed") for key in json.loads(state.read_text())["keys"])
-    _forget_keys(settled)
+    _forget_keys(either)
 
 
 def _forget_keys(settled: Settled) -> None:
@@ -132,23 +137,27 @@ def _forget_keys(settled: Settled) -> None:
         file.unlink()
 
 
-def test_the_door_serves_tls_and_a_new_certificate_drops_no_session(settled: Settled) -> None:
-    authority = Authority(settled.files)
-    certificate, key = authority.issue()
-    settled.up(f'[api]\ntls_certificate = "{certificate}"\ntls_key = "{key}"\n')
-    issued = settled.node.issue(service=SERVICE, actions=list(ACTIONS), owner="tls")
-    header = ("-H", f"Authorization: Bearer {issued.token}")
-    answered = settled.curl("/api/v1/sessions/tls/one/exec", *header, "-d", '{"command":"cd /tmp; pwd"}')
-    assert json.loads(answered.stdout)["output"] == "/tmp", answered.stderr
+def test_the_door_serves_tls_as_the_page_says_and_a_new_certificate_drops_no_session(settled: Settled) -> None:
+    """docs/http.md, TLS: the commands and the settings, as they stand there."""
+    text = PAGE.read_text(encoding="utf-8").partition("\n## TLS\n")[2].partition("\n## ")[0]
+    text = text.replace("/etc/strata", str(settled.files)).replace("127.0.0.1:2280", settled.node.address)
+    make, use = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    (given,) = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    settled.up(SMALL)
+    token = settled.node.issue(service=SERVICE, actions=list(ACTIONS), owner="alice").token
+    (settled.files / "alice.header").write_text(f"Authorization: Bearer {token}\n")
+    settled.typed(make)
+    settled.settings.write_text(given)
+    assert settled.typed(use) == '{"active_sessions":0,"max_sessions":100}'
+    assert settled.exec("cd /tmp; pwd") == "/tmp"
     old = _serial(settled)
-    authority.issue()
+    settled.typed(make)
     assert settled.node.ctl("restart", "api").returncode == 0
     assert _serial(settled) != old
-    again = settled.curl("/api/v1/sessions/tls/one/exec", *header, "-d", '{"command":"pwd"}')
-    assert json.loads(again.stdout)["output"] == "/tmp", again.stderr
+    assert settled.exec("pwd") == "/tmp"
     assert "valid until" in settled.doctor("certificate")["text"]
-    assert "MemoryDenyWriteExecute=yes" in settled.unit("api")
-    settled.node.call("sandbox.close", {"owner": "tls", "session": "one"})
+    assert "MemoryDenyWriteExecute=yes" in settled.node.ctl("unit", "cat", "api").stdout
+    settled.node.call("sandbox.close", {"owner": "alice", "session": "one"})
 
 
 def _serial(settled: Settled) -> str:
@@ -160,30 +169,3 @@ def _serial(settled: Settled) -> str:
         ["openssl", "x509", "-noout", "-serial"], input=shown.stdout, capture_output=True, text=True, check=True
     )
     return serial.stdout
-
-
-def test_the_page_of_the_door_says_how_tls_is_set_up(settled: Settled) -> None:
-    """docs/http.md, TLS: the commands and the settings, as they stand there."""
-    text = PAGE.read_text(encoding="utf-8").partition("\n## TLS\n")[2].partition("\n## ")[0]
-    text = text.replace("/etc/strata", str(settled.files)).replace("127.0.0.1:2280", settled.node.address)
-    make, use = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    (given,) = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    settled.up(SMALL)
-    token = settled.node.issue(service=SERVICE, actions=["stats"], owner="alice").token
-    (settled.files / "alice.header").write_text(f"Authorization: Bearer {token}\n")
-    settled.typed(make)
-    settled.settings.write_text(given)
-    assert settled.typed(use) == '{"active_sessions":0,"max_sessions":100}'
-
-
-def test_a_file_that_systemd_cannot_hand_over_is_told_as_that(settled: Settled) -> None:
-    authority = Authority(settled.files)
-    certificate, key = authority.issue()
-    key.unlink()
-    settled.node.ctl("down")
-    settled.settings.write_text(f'[api]\ntls_certificate = "{certificate}"\ntls_key = "{key}"\n')
-    assert settled.node.ctl("up").returncode == 1
-    assert "CREDENTIALS" in settled.node.services()["api"]["why"]
-    assert settled.doctor("certificate")["level"] == "fail"
-    authority.issue()
-    assert settled.node.ctl("restart", "api").returncode == 0

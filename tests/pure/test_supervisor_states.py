@@ -139,3 +139,9 @@ def test_089_quarantine_after_five_crashes_in_two_minutes(times: list[float], cr
 def test_why_a_service_ended_is_one_clause(status: UnitStatus, told: str) -> None:
     """Result, exit code and status become words."""
     assert why(status) == told
+
+
+def test_a_file_that_systemd_could_not_hand_over_is_told() -> None:
+    """systemd.exec(5), PROCESS EXIT CODES; what its log says is «Protocol error»."""
+    ended = UnitStatus("x.service", active_state="failed", result="exit-code", exit_code=1, exit_status=243)
+    assert "CREDENTIALS" in why(ended)
