@@ -12,7 +12,9 @@ import json
 import os
 import sys
 
+from strata import config
 from strata.errors import StrataError
+from strata.paths import Paths
 from strata.sandbox import seccomp
 from strata.sandbox.launcher import kernel
 from strata.sandbox.layers.probe import probe
@@ -20,7 +22,17 @@ from strata.sandbox.layers.probe import probe
 
 def examine() -> dict[str, str]:
     """Empty for what works; the layers' features (strata.sandbox.layers.probe), and seccomp."""
-    return {**probe(), "seccomp": filtering()}
+    return {**probe(near=_place()), "seccomp": filtering()}
+
+
+def _place() -> str:
+    """Where sessions will lie; where the settings cannot be read, which others tell of, the usual place."""
+    paths = Paths.from_env()
+    try:
+        root = config.load(paths).sandbox.session_root
+    except StrataError:
+        root = ""
+    return root or str(paths.state_dir / "sandbox")
 
 
 def filtering() -> str:

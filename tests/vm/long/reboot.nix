@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: MIT
+# A reboot in good order.
+{
+  name = "strata-reboot";
+  nodes.machine = { };
+  testScript = builtins.readFile ./reboot.py;
+}
