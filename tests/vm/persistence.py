@@ -14,7 +14,7 @@ def healthy(name: str) -> None:
 
 def issue(*options: str) -> str:
     return machine.succeed(
-        f"strata-ctl token issue --service fs --action open,read,list --path-prefix /srv {' '.join(options)} --quiet"
+        f"strata-ctl token issue --service fs --action open,read,list --path-prefix /tmp {' '.join(options)} --quiet"
     ).strip()
 
 

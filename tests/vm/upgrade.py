@@ -28,7 +28,7 @@ with subtest(
     )
     machine.wait_until_succeeds("systemctl is-active strata-svc-kept.service", timeout=60)
     token = machine.succeed(
-        "strata-ctl token issue --service fs --action open,read,list --path-prefix /srv --quiet"
+        "strata-ctl token issue --service fs --action open,read,list --path-prefix /tmp --quiet"
     ).strip()
     before = {
         unit: process(unit) for unit in ("strata-supervisor", "strata-registry", "strata-sandbox", "strata-svc-kept")
