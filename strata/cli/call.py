@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from strata.errors import Internal, StrataError, Unavailable
@@ -14,6 +15,8 @@ from strata.sockets.frame import FrameError
 
 SECONDS = 30.0
 """How long a verb waits for an answer unless --timeout says otherwise."""
+MACHINES = Path("/run/strata")
+"""Where a Strata that root runs answers."""
 
 
 def call(paths: Paths, method: str, params: Any = None, token: str = "", timeout: float | None = SECONDS) -> Any:
@@ -42,10 +45,18 @@ def connect(paths: Paths, service: str, timeout: float | None) -> Client:
     try:
         return Client(paths.socket(service), timeout)
     except Unavailable as error:
-        remedy = "start Strata with `strata-ctl up`"
+        remedy = f"start Strata with `strata-ctl up`{machines_own(paths)}"
         if service != "supervisor" and answers(paths):
             remedy = f"look at `strata-ctl status`, then `strata-ctl start {service}`"
         raise Unavailable(f"cannot reach {service} ({error.message}); {remedy}") from error
+
+
+def machines_own(paths: Paths) -> str:
+    """A clause for a user who has no Strata of his own on a machine that has one; "" where that is not so."""
+    there = paths._replace(runtime_dir=MACHINES)
+    if paths.runtime_dir == MACHINES or not answers(there):
+        return ""
+    return f", or operate the machine's with `STRATA_RUNTIME_DIR={MACHINES}`"
 
 
 @contextlib.contextmanager

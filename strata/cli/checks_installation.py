@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import grp
+import os
 from collections.abc import Sequence
 
 from strata import __version__, config
 from strata.cli import install, installed, place
 from strata.cli.checks import FAIL, OK, WARN, Finding
 from strata.cli.installed import Installed
-from strata.installation import activation, files
+from strata.installation import activation, files, layout
 from strata.installation.documents import Document
 from strata.installation.files import Found, State
 from strata.paths import Paths
@@ -24,7 +25,8 @@ def installation(paths: Paths) -> Finding:
         return Finding(name, OK, "none; `strata-ctl install` has systemd start Strata at boot")
     if files.look(here.unit).state is State.FOREIGN:
         return Finding(name, OK, f"{here.unit}, which `strata-ctl install` did not write")
-    found = files.survey(_needed(here, install.wanted(here.target, paths)))
+    own = here.user or os.geteuid() == 0
+    found = files.survey(_needed(here, install.wanted(here.target, paths if own else layout.SYSTEM)))
     if others := {one.version for one in found if one.version} - {__version__}:
         written = f"the files are of Strata {', '.join(sorted(others))}, this is {__version__}"
         return Finding(name, WARN, written, _mend(here, ()))

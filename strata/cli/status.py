@@ -144,5 +144,5 @@ def _nothing_runs(paths: Paths, as_json: bool) -> int:
         return 1
     raise Unavailable(
         f"cannot show the status: Strata is not running (nothing answers at {paths.socket('supervisor')}); "
-        "start it with `strata-ctl up`"
+        f"start it with `strata-ctl up`{call.machines_own(paths)}"
     )

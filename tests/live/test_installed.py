@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import whole_machine
 from node import CTL, NOBODY, until
 from whole_machine import Machine
 
+from strata.embedded import boot
 from strata.installation import layout, mark
 from strata.units import names
 
@@ -131,6 +133,11 @@ def test_members_of_the_group_are_operators_as_of_their_next_connection(installe
     assert stranger["error"]["name"] == "UNAUTHENTICATED"
 
 
+def test_who_has_no_strata_of_his_own_is_told_of_the_machines(installed: Machine) -> None:
+    said = installed.run(str(CTL), "status", STRATA_RUNTIME_DIR="/run/user/1000/strata").stderr
+    assert "or operate the machine's with `STRATA_RUNTIME_DIR=/run/strata`" in said
+
+
 def test_files_of_another_version_are_replaced_and_nothing_that_runs_is_dropped(installed: Machine) -> None:
     here = installed
     running = here.pids()
@@ -165,6 +172,15 @@ def test_a_file_that_somebody_changed_is_neither_overwritten_nor_removed(here: M
     here.write(UNIT, "[Service]\nExecStart=/bin/true\n")
     assert f"`strata-ctl install` did not write {UNIT}" in here.refused("uninstall")
     assert here.checks()["installation"]["text"] == f"{UNIT}, which `strata-ctl install` did not write"
+
+
+def test_a_machine_on_which_it_runs_goes_down_without_waiting_for_it(here: Machine) -> None:
+    """Stop jobs of the supervisor and of sockets must not wait for each other, up to the time limit of two minutes."""
+    here.ctl("install")
+    embedded, began = here.manager.embedded, time.monotonic()
+    assert embedded
+    boot.stop(embedded, timeout=100)
+    assert time.monotonic() - began < 60
 
 
 def test_an_image_that_is_being_made_has_it_start_at_its_first_boot(here: Machine) -> None:
