@@ -93,7 +93,7 @@ rec {
         if nulls == builtins.length defs then
           null
         else if nulls != 0 then
-          throw "The option `${lib.showOption loc}' is defined both null and not null, in ${lib.showFiles (map (one: one.file) defs)}."
+          throw "The option `${lib.showOption loc}` is defined both null and not null, in ${lib.showFiles (map (one: one.file) defs)}."
         else
           type.merge loc defs;
     };

@@ -173,7 +173,7 @@ let
       if isAttrs value && value._type or "" == "" then
         def // { inherit value; }
       else
-        throw "The option path `${showOption loc}' is an attribute set of options, but it's defined to not be an attribute set in ${def.file}. Did you try to define the value of an option to a ${typeOf value}?"
+        throw "In module `${def.file}', you're trying to define a value of type `${typeOf value}'\nrather than an attribute set for the option\n`${showOption loc}'!"
     ) (lib.pushDownProperties def.value);
 
   # An option with its value.

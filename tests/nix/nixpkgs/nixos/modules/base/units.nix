@@ -130,9 +130,9 @@ let
       + lib.optionalString (!unit.stopIfChanged) "X-StopIfChanged=false\n"
       + lines unit.serviceConfig;
     sockets = unit: "\n[Socket]\n${lines unit.socketConfig}${lib.concatMapStrings (one: "ListenStream=${one}\n") unit.listenStreams}";
-    slices = unit: "\n[Slice]\n${lines unit.sliceConfig}";
-    timers = unit: "\n[Timer]\n${lines unit.timerConfig}";
-    paths = unit: "\n[Path]\n${lines unit.pathConfig}";
+    slices = unit: "\n[Slice]\n${lines unit.sliceConfig}\n";
+    timers = unit: "\n[Timer]\n${lines unit.timerConfig}\n";
+    paths = unit: "\n[Path]\n${lines unit.pathConfig}\n";
     targets = _: "";
   };
   units =
