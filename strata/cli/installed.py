@@ -14,7 +14,6 @@ from strata.installation import layout
 from strata.installation.layout import Target
 from strata.paths import Paths
 from strata.units import names
-from strata.units.context import settings_here
 
 if TYPE_CHECKING:
     from strata.systemd.bus import Bus
@@ -58,7 +57,7 @@ def environment(bus: Bus) -> dict[str, str]:
 
 def tell_what_is_not_heeded(paths: Paths) -> None:
     """An installed supervisor starts without its starter's environment."""
-    if ignored := [name for name, _ in settings_here(os.environ)]:
+    if ignored := [name for name in config.VARIABLES if os.environ.get(name)]:
         file = paths.config_dir / config.FILE_NAME
         output.note(f"not heeded by an installed Strata: {', '.join(ignored)}; say it in {file}")
 
