@@ -303,3 +303,21 @@ def test_a_door_that_cannot_serve_ends_with_one_sentence(authority: Authority, t
     )  # fmt: skip
     said = "<3>strata-api: cannot serve TLS with /web.key: it is not the key of the certificate\n"
     assert (ended.returncode, ended.stderr) == (1, said)
+
+
+def test_an_address_of_the_network_without_tls_is_told_once_at_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as found:
+        address = f"0.0.0.0:{found.getsockname()[1]}"
+    names = dict.fromkeys(("STRATA_RUNTIME_DIR", "STRATA_STATE_DIR", "STRATA_CONFIG_DIR"), str(tmp_path))
+    env = {name: value for name, value in os.environ.items() if name != "INVOCATION_ID"} | names
+    env |= {"STRATA_SERVER_ADDR": address}
+    argv = [sys.executable, "-m", "strata.api.main"]
+    with subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True) as door:
+        assert door.stderr
+        said = []
+        for line in door.stderr:
+            said.append(line)
+            if "is ready" in line:
+                door.terminate()
+    assert door.returncode == 0
+    assert len([line for line in said if f"{address} is no loopback address" in line]) == 1
