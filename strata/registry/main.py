@@ -19,6 +19,8 @@ from strata.sockets.server import Server
 from strata.systemd import daemon
 from strata.systemd.audit import Denials
 
+_PATIENCE = 1.0  # seconds
+
 
 @contextlib.asynccontextmanager
 async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:

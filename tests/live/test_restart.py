@@ -87,13 +87,14 @@ class Place:
         self.node.settle()
 
 
+OWN = pytest.mark.parametrize("upgraded", ["own"], indirect=True)
 BOTH = pytest.mark.parametrize("upgraded", ["own", "modern"], indirect=True)
 
 
 @pytest.fixture(scope="module")
 def upgraded(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """On a systemd of its own: of this machine's version, or of Debian 13's where a test asks for BOTH."""
-    modern = getattr(request, "param", "own") == "modern"
+    """On a systemd of its own: of this machine's version, or of Debian 13's."""
+    modern = request.param == "modern"
     request.getfixturevalue("modern_manager" if modern else "manager")  # it says what is missing
     with installed() as copy, contextlib.ExitStack() as stack:
         tree = Path(carried.__file__).parent.parent / ".cache/debian13"
@@ -205,6 +206,7 @@ def test_a_restart_of_the_supervisor_leaves_everything_running(place: Place, ses
     until(lambda: len(lines(session, run)) > seen, "the run goes on")
 
 
+@OWN
 def test_other_restarts_than_that_are_none_either(place: Place) -> None:
     """try-restart, and systemd's own after a failure."""
     before = place.pids()
@@ -248,6 +250,7 @@ def test_changed_settings_restart_the_core_and_nobody_notices(place: Place, sess
     assert "revoked" in place.node.refusal("fs.list", {"path": "."}, token=revoked.token)[1]
 
 
+@OWN
 def test_settings_that_cannot_be_used_are_told_before_anything_ends(place: Place) -> None:
     before = place.supervisor()
     place.settings.write_text("[sandbox\n")
@@ -256,6 +259,7 @@ def test_settings_that_cannot_be_used_are_told_before_anything_ends(place: Place
     assert place.supervisor() == before
 
 
+@OWN
 def test_what_the_settings_leave_out_is_stopped(place: Place) -> None:
     place.settings.write_text(place.first_settings + "[core]\napi = false\n")
     assert "api: it is not declared any more" in place.ctl("restart")
@@ -264,6 +268,7 @@ def test_what_the_settings_leave_out_is_stopped(place: Place) -> None:
     until(lambda: "api" not in place.node.registered(), "it is not registered any more")
 
 
+@OWN
 def test_a_users_service_is_declared_anew_behind_its_socket(place: Place) -> None:
     """A changed manifest is another unit, but the same listening socket; and it is a restart that applies it, too."""
     place.declare(LISTENER)
@@ -279,6 +284,7 @@ def test_a_users_service_is_declared_anew_behind_its_socket(place: Place) -> Non
     assert not place.node.call("supervisor.svc.reload")["plan"]
 
 
+@OWN
 def test_what_a_broken_manifest_declared_runs_on(place: Place) -> None:
     """A new version may read manifests more strictly; that is no wish to stop anything."""
     place.declare(SLEEPER)
@@ -352,6 +358,7 @@ def works_without_its_files(place: Place, guest: Visitor) -> None:
     assert [(step["verb"], step["service"]) for step in plan["plan"]] == [("stop", "later")]
 
 
+@OWN
 def test_a_session_whose_record_cannot_be_read_is_left_alone(place: Place, session: Inside) -> None:
     """After an upgrade, or the way back: it runs on, nobody gets its name, and who can read it takes it back."""
     directory = place.node.manager.paths.state_dir / "sandbox/sessions" / session.owner / session.session
@@ -367,6 +374,7 @@ def test_a_session_whose_record_cannot_be_read_is_left_alone(place: Place, sessi
     assert remembers(session)
 
 
+@OWN
 def test_a_version_that_does_not_come_up_stops_at_the_first_service(place: Place) -> None:
     """What comes after it goes on as it was, everybody is told, and the next restart mends it."""
     before = place.core_pids()
@@ -389,6 +397,7 @@ def test_a_version_that_does_not_come_up_stops_at_the_first_service(place: Place
     assert place.rolled_out() == "done"
 
 
+@OWN
 def test_a_stop_is_for_good(place: Place) -> None:
     """Everything is stopped in order, at once, and nobody is left waiting before a socket."""
     place.declare(SLEEPER)
@@ -398,4 +407,22 @@ def test_a_stop_is_for_good(place: Place) -> None:
     assert "strata-svc" not in left
     assert not place.node.manager.paths.socket("supervisor").exists()
     assert not place.node.manager.paths.identity_pub.exists()
+    place.ctl("up")
+
+
+@OWN
+def test_a_machine_that_goes_down_waits_for_nothing(place: Place, session: Inside) -> None:
+    """Then PID 1 stops everything at once, as it does for another target: within seconds, and without an outcry."""
+    session.begin(COUNTING)
+    place.declare(SLEEPER)
+    target = "[Unit]\nAllowIsolate=yes\nWants=systemd-journald.service\n"
+    place.node.manager.run(["sh", "-c", "cat > /run/systemd/system/quiet.target"], input=target)
+    place.systemctl("daemon-reload")
+    place.systemctl("isolate", "--no-block", "quiet.target")
+    until(
+        lambda: "running" not in place.systemctl("list-units", "--no-legend", "strata-*.service"), "all is over", 15.0
+    )
+    invocation = place.node.manager.journal(f"_SYSTEMD_UNIT={SUPERVISOR}")[-1]["_SYSTEMD_INVOCATION_ID"]
+    errors = place.node.manager.journal(f"_SYSTEMD_INVOCATION_ID={invocation}", "--priority=err")
+    assert not errors
     place.ctl("up")
