@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from strata import config
-from strata.cli import call, installed
+from strata.cli import call, installed, status
 from strata.cli.modes import Manager, version_number
 from strata.errors import Conflict, StrataError, Unavailable
 from strata.paths import Paths
@@ -18,7 +18,6 @@ from strata.systemd.bus import Bus, TransientUnit
 from strata.types import ServiceState
 from strata.units import context, names, properties, render
 
-SETTLED = (ServiceState.HEALTHY, ServiceState.STOPPED)
 _LOOK_SECONDS = 0.05
 """Between attempts to connect: a unix socket that is not there yet gives no event to wait for."""
 
@@ -90,11 +89,11 @@ def wait_for_supervisor(bus: Bus, paths: Paths, deadline: float) -> None:
 
 
 def wait_for_services(paths: Paths, deadline: float) -> None:
-    """Until every service is Healthy or stopped by wish. Raises NotHealthy at once when one is Quarantined."""
+    """Until there is no problem with any service. Raises NotHealthy at once when one is Quarantined."""
     while True:
         try:
             seq = _last_event(paths)
-            left = [row for row in _services(paths) if row["state"] not in SETTLED]
+            left = status.problems(_services(paths))
             if not left:
                 return
             if time.monotonic() > deadline or any(row["state"] == ServiceState.QUARANTINED for row in left):

@@ -28,6 +28,7 @@ _REMEDY: dict[str, str] = {
     ServiceState.CRASHED: "look at `strata-ctl logs {name}`, then `strata-ctl start {name}`",
     ServiceState.DECLARED: "start it with `strata-ctl start {name}`",
 }
+_GOOD = (ServiceState.HEALTHY, ServiceState.STOPPED)
 _TITLES = ("SERVICE", "STATE", "UNIT", "PID", "RESTARTS", "MEMORY", "SINCE")
 _NUMBERS = ("PID", "RESTARTS", "MEMORY")
 
@@ -38,7 +39,7 @@ _NUMBERS = ("PID", "RESTARTS", "MEMORY")
 def command(as_json: bool, timeout: float) -> int:
     """Services, states and why.
 
-    Exit code 0 only if every service is Healthy, or Stopped because somebody wished so.
+    Exit code 0 only if every service is Healthy, Stopped because somebody wished so, or waiting for its first client.
     """
     paths = Paths.from_env()
     if not call.answers(paths):
@@ -72,8 +73,11 @@ def _sandboxes() -> dict[str, Any]:
 
 
 def problems(services: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The services that are neither Healthy nor Stopped. A crash is never Stopped: that state is only ever a wish."""
-    return [row for row in services if row["state"] not in (ServiceState.HEALTHY, ServiceState.STOPPED)]
+    """The services that are neither Healthy, nor Stopped, nor waiting for their first client.
+
+    A crash is never Stopped: that state is only ever a wish.
+    """
+    return [row for row in services if row["state"] not in _GOOD and not row.get("waits")]
 
 
 def show(found: Mapping[str, Any]) -> None:

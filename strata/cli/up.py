@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import sys
@@ -18,12 +19,14 @@ from strata.cli.table import printable
 from strata.embedded import boot
 from strata.errors import Conflict, Unavailable
 from strata.paths import Paths
+from strata.types import ServiceState
 from strata.units.context import Mode
 
 if TYPE_CHECKING:
     from strata.systemd.bus import Bus
 
 DEADLINE = 60.0
+_ON_THEIR_WAY = (ServiceState.DECLARED, ServiceState.STARTING)
 _TAIL = 15
 
 
@@ -63,6 +66,7 @@ def start(paths: Paths, mode: Mode | None, deadline: float) -> bool:
 def _bring_up(paths: Paths, wanted: Mode | None, deadline: float) -> bool:
     if call.answers(paths):
         _already(paths, wanted)
+        _wait(paths, deadline)
         return False
     started = time.monotonic()
     choice = _choice(paths, wanted)
@@ -82,6 +86,16 @@ def _already(paths: Paths, wanted: Mode | None) -> None:
     for sentence in restart.waiting(paths, found["version"]):
         output.note(printable(sentence))
     output.note("already running\n")
+
+
+def _wait(paths: Paths, deadline: float) -> None:
+    """Who was started a moment ago, by a boot or another `up`, is waited for; the status shows what went wrong."""
+    services = call.call(paths, "supervisor.svc.list")["services"]
+    if any(row["state"] in _ON_THEIR_WAY for row in status.problems(services)):
+        from strata.cli import launch  # brings pystemd, which an `up` of what is up needs not
+
+        with contextlib.suppress(launch.NotHealthy):
+            launch.wait_for_services(paths, deadline)
 
 
 def _choice(paths: Paths, wanted: Mode | None) -> Choice:

@@ -176,7 +176,8 @@ def _row(service: Service) -> dict[str, Any]:
         "memory_bytes": seen.memory_bytes,
     }
     reason = service.unstartable or (why(seen) if service.state not in (S.HEALTHY, S.STOPPED) else "")
-    return row | ({"why": reason} if reason else {})
+    waits = service.on_demand and service.listening and not seen.running and service.state is S.DECLARED
+    return row | ({"why": reason} if reason else {}) | ({"waits": True} if waits else {})
 
 
 def _asker(call: Call) -> Asker:

@@ -139,6 +139,15 @@ def test_an_on_demand_service_is_started_by_its_first_client(strata: Node, servi
         services.until(lambda: services.active_state("strata-svc-greeter.service") == "inactive", 10)
 
 
+def test_an_on_demand_service_that_waits_is_no_problem(strata: Node, services: Services) -> None:
+    """`status` says that all is well, and `up` does not wait for a client to come."""
+    services.declare("greeter", ECHO_ON_DEMAND)
+    services.until(lambda: "greeter" in strata.registered(), 10)
+
+    assert strata.ctl("status").returncode == 0
+    assert strata.ctl("up", "--timeout", "10s").returncode == 0
+
+
 def test_a_stopped_service_is_not_registered(strata: Node, services: Services) -> None:
     """The registry follows unit states."""
     services.call("supervisor.svc.stop", {"name": "fs"})

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -32,7 +33,12 @@ class Installed(NamedTuple):
 
 def installed(log: Log) -> Installed:
     """The saved machine; made when there is none with this very package on this very image."""
-    packages = package.build(), package.build(package.NEWER)
+    with (VM / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _installed((package.build(), package.build(package.NEWER)), log)
+
+
+def _installed(packages: tuple[Path, Path], log: Log) -> Installed:
     key = _key(packages)
     place = VM / "installed"
     found = (place / "key").read_text().split() if (place / "key").exists() else []
