@@ -33,8 +33,14 @@ with subtest(
     before = {
         unit: process(unit) for unit in ("strata-supervisor", "strata-registry", "strata-sandbox", "strata-svc-kept")
     }
-    ask = "curl --silent --output /dev/null --max-time 240 --write-out '%{http_code}\\n' http://127.0.0.1:2280/health"
+    issue = "strata-ctl token issue --service sandbox --owner kept --action list --quiet"
+    machine.succeed(f"(echo -n 'Authorization: Bearer '; {issue}) > /root/header")
+    url = "http://127.0.0.1:2280/api/v1/sessions/kept/session"
+    ask = (
+        f"curl --silent --output /dev/null --max-time 240 --write-out '%{{http_code}}\\n' --header @/root/header {url}"
+    )
     machine.succeed(f"(while ! test -e /tmp/enough; do {ask}; sleep 0.5; done > /tmp/answers 2>&1) > /dev/null 2>&1 &")
+    machine.wait_until_succeeds("grep --quiet 200 /tmp/answers", timeout=30)
 
 with subtest("the later version is installed while all that goes on"):
     machine.succeed("DEBIAN_FRONTEND=noninteractive apt-get install --yes /payload/strata-newer.deb", timeout=600)
