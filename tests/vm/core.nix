@@ -2,6 +2,19 @@
 # Strata's own services: the door, tokens, files, and a socket that starts its service.
 {
   name = "strata-core";
-  nodes.machine = { };
+  # The script makes the two where they are not.
+  nodes.machine = {
+    users.groups.alice = { };
+    users.groups.bob = { };
+    users.users.alice = {
+      isNormalUser = true;
+      group = "alice";
+      extraGroups = [ "strata" ];
+    };
+    users.users.bob = {
+      isNormalUser = true;
+      group = "bob";
+    };
+  };
   testScript = builtins.readFile ./core.py;
 }
