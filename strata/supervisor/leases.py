@@ -111,10 +111,7 @@ def _unexpected(error: Exception) -> Exception | None:
 
 def _endpoint(service: Service) -> str:
     """Where clients reach the service, "" when it listens nowhere that Strata knows of."""
-    if not service.manifest.socket:
+    address = service.address
+    if not address:
         return ""
-    for line in service.texts[1].text.splitlines():
-        if line.startswith("ListenStream="):
-            address = line.partition("=")[2]
-            return f"unix://{address}" if address.startswith("/") else f"tcp://{address}"
-    return ""
+    return f"unix://{address}" if address.startswith("/") else f"tcp://{address}"

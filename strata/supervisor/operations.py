@@ -182,13 +182,13 @@ class Operations:
     async def _declared_anew(self, service: Service) -> bool:
         """Whether the next start will be of the new declaration, with no client refused until then: the socket stays.
 
-        Another socket cannot be had that way. One of ours is not stopped instead: an end for good would take with it
-        what has to survive a restart, such as sessions.
+        A user's other socket cannot be had that way. One of ours is not stopped for its own: an end for good would take
+        with it what has to survive a restart, such as sessions.
         """
-        if service.rebinds:
+        if service.rebinds and (not service.manifest.core or not service.listening):
             return False
         try:
-            await self.manager.rewrite(service.unit, service.texts[0].text)
+            await self._rewrite(service)
         except StrataError as error:
             if service.manifest.core:
                 raise
@@ -197,6 +197,18 @@ class Operations:
         if not service.socket_unit:
             await self.stop_unit(names.service_unit(service.name, service.manifest.core, "socket"))
         return True
+
+    async def _rewrite(self, service: Service) -> None:
+        """Have the loaded units say what is declared. A socket that is to be where it is goes on listening; one that is
+        to be elsewhere is closed, and the service's next start opens it there (Wants=)."""
+        moves = False
+        if service.rebinds:
+            moves = await self.manager.binding(service.socket_unit) != service.binding
+            await self.manager.rewrite(service.socket_unit, service.texts[1].text)
+        await self.manager.rewrite(service.unit, service.texts[0].text)
+        if moves:
+            await self.stop_unit(service.socket_unit)
+        await self.look(service)
 
     async def _replaced(self, service: Service, invocation: str, seconds: float) -> bool:
         return await self.board.wait_until(lambda: service.status.invocation_id != invocation, seconds)

@@ -92,6 +92,18 @@ class Service:
         return self.socket is not None and self.socket.log_field(UNIT) != self.marks.socket
 
     @property
+    def address(self) -> str:
+        """Where its socket is to listen (ListenStream=, systemd.socket(5)); "" when it has none."""
+        lines = self.texts[1].text.splitlines() if len(self.texts) > 1 else []
+        listens = (line.partition("=")[2] for line in lines if line.startswith("ListenStream="))
+        return next(listens, "").replace("%%", "%")
+
+    @property
+    def binding(self) -> str:
+        """The same with the mode of the file, as systemd's `Bus.binding` tells them of a socket that is loaded."""
+        return f"{self.address} {self.manifest.socket.mode:04o}" if self.manifest.socket else ""
+
+    @property
     def digest(self) -> str:
         """What has to change for a reload to restart it: of one of ours its unit, of a user's what he has written."""
         return self.marks.unit if self.manifest.core else self.marks.manifest

@@ -138,6 +138,12 @@ class Bus:
         """The file that a loaded unit was read from, "" when there is none."""
         return _text(self.property(name, "Unit", "FragmentPath", "s"))
 
+    def binding(self, name: str) -> str:
+        """Where a loaded socket unit listens, and the mode of its file: `/run/x.sock 0666`."""
+        listens = self.property(name, "Socket", "Listen", "a(ss)") or []
+        mode = self.property(name, "Socket", "SocketMode", "u")
+        return " ".join((*(_text(address) for _, address in listens), f"{mode:04o}"))
+
     def property(self, name: str, interface: str, prop: str, signature: str) -> Any:
         """One property of a unit, with its strings still bytes."""
         return self._get(path_encode(_UNIT_PREFIX, name.encode()), interface, prop, signature)

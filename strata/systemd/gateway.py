@@ -41,6 +41,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "reset_failed": Bus.reset_failed,
     "units": Bus.units,
     "job_type": Bus.job_type,
+    "binding": Bus.binding,
     "rewrite": fragment.rewrite,
 }
 

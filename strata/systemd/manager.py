@@ -140,6 +140,10 @@ class Manager:
         """What systemd is about to do with a unit (`restart`, `stop` …); "" for nothing."""
         return str(await self._ask("job_type", name))
 
+    async def binding(self, name: str) -> str:
+        """Where a loaded socket unit listens, and the mode of its file: `/run/x.sock 0666`."""
+        return str(await self._ask("binding", name))
+
     # --- the gateway
 
     async def _job(self, operation: str, *arguments: Any) -> Job:

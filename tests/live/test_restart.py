@@ -326,6 +326,43 @@ def test_an_upgrade_reaches_everything_and_drops_nothing(place: Place, session: 
         place.copy.change("__init__.py", lambda text: text.replace('"99.0"', f'"{version}"'))
 
 
+@contextlib.contextmanager
+def upgraded_with(place: Place, file: str, before: str, after: str) -> Iterator[None]:
+    """A later version, in which a file says something else; the former one is put back."""
+    version = place.node.call("supervisor.status")["version"]
+    changes = {"__init__.py": (f'"{version}"', '"99.0"'), file: (before, after)}
+    for name, (old, new) in changes.items():
+        place.copy.change(name, lambda text, old=old, new=new: text.replace(old, new))  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        for name, (old, new) in changes.items():
+            place.copy.change(name, lambda text, old=old, new=new: text.replace(new, old))  # type: ignore[misc]
+
+
+@BOTH
+def test_sockets_that_an_upgrade_only_describes_otherwise_go_on_listening(place: Place, session: Inside) -> None:
+    """Nobody is refused, and no session ends."""
+    inode = place.node.manager.paths.socket("sandbox").stat().st_ino
+    with upgraded_with(place, "templates/socket.j2", "DirectoryMode=0755", "DirectoryMode=0755\nBacklog=77"):
+        with crowd(place, session.owner):
+            assert "sandbox: Strata" in place.ctl("restart")
+        assert remembers(session)
+        assert place.node.manager.paths.socket("sandbox").stat().st_ino == inode
+        assert place.systemctl("show", "-P", "Backlog", "strata-sandbox.socket") == "77"
+
+
+@BOTH
+def test_a_socket_that_an_upgrade_opens_otherwise_is_opened_anew_and_no_session_ends(
+    place: Place, session: Inside
+) -> None:
+    socket_file = place.node.manager.paths.socket("sandbox")
+    with upgraded_with(place, "services/sandbox.toml", 'mode = "0666"', 'mode = "0660"'):
+        assert "sandbox: Strata" in place.ctl("restart")
+        assert socket_file.stat().st_mode & 0o777 == 0o660
+        assert remembers(session)
+
+
 def works_without_its_files(place: Place, guest: Visitor) -> None:
     """Each room, and each protocol of the door, does what it is there for."""
     node, ids = place.node, {"owner": guest.owner, "session": guest.session}
