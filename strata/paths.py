@@ -46,6 +46,11 @@ class Paths(NamedTuple):
         return self.runtime_dir / "identity.pub"
 
     @property
+    def supervisor_lock(self) -> Path:
+        """Locked by the supervisor for as long as it runs, so that there is one."""
+        return self.runtime_dir / "supervisor.lock"
+
+    @property
     def services_d(self) -> Path:
         """The users' own manifests."""
         return self.config_dir / "services.d"

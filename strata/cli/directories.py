@@ -51,7 +51,7 @@ def _make(path: Path) -> None:
 @contextlib.contextmanager
 def turn(paths: Paths) -> Iterator[None]:
     """Hold the runtime directory: one `up` or `down` at a time. A directory that is not there needs no turn."""
-    # A file, not the directory itself: that is what the supervisor locks for as long as it runs.
+    # A file, not the directory itself: whoever may read that can lock it.
     fd = _acquire(_lock_file(paths))
     try:
         yield
@@ -100,8 +100,9 @@ def _is_same(fd: int, path: Path) -> bool:
 
 def sweep(paths: Paths) -> list[str]:
     """Remove what Strata leaves in the runtime directory, and the directory when it is empty; what stays in it."""
-    for name in (*(f"{service}.sock" for service in CORE), paths.identity_pub.name, _lock_file(paths).name):
-        (paths.runtime_dir / name).unlink(missing_ok=True)
+    ours = (paths.identity_pub, paths.supervisor_lock, _lock_file(paths))
+    for path in (*(paths.socket(service) for service in CORE), *ours):
+        path.unlink(missing_ok=True)
     try:
         paths.runtime_dir.rmdir()
     except FileNotFoundError:

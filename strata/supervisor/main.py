@@ -104,7 +104,7 @@ class Served(NamedTuple):
 async def compose(paths: Paths, settings: Settings, ending: Ending) -> AsyncIterator[Served]:
     """The supervisor's server. Leaving the context in good order stops every service, in reverse order; on the way to a
     restart it stops none, and the next supervisor takes over."""
-    with _alone(paths.runtime_dir):
+    with _alone(paths):
         events, wishes = Events(), Wishes(_own_directory(paths) / "stopped")
         board = Board(events, wishes)
         reports = Reports(board)
@@ -168,22 +168,24 @@ def _drain(service: Service) -> float:
 
 
 @contextlib.contextmanager
-def _alone(runtime_dir: Path) -> Iterator[None]:
+def _alone(paths: Paths) -> Iterator[None]:
     """Hold the lock of this runtime directory. Raises Conflict when another supervisor does."""
+    # A file that nobody else can open: whoever may read a directory can lock it, and would keep us from starting.
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        directory = os.open(runtime_dir, os.O_RDONLY | os.O_DIRECTORY)
+        fd = os.open(paths.supervisor_lock, flags, 0o600)
     except OSError as error:
-        raise Unavailable(f"cannot start: {runtime_dir}: {error.strerror}; `strata-ctl up` makes it") from error
+        raise Unavailable(f"cannot start: {paths.runtime_dir}: {error.strerror}; `strata-ctl up` makes it") from error
     try:
-        _lock(directory, runtime_dir)
+        _lock(fd, paths.runtime_dir)
         yield
     finally:
-        os.close(directory)
+        os.close(fd)
 
 
-def _lock(directory: int, runtime_dir: Path) -> None:
+def _lock(fd: int, runtime_dir: Path) -> None:
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise Conflict(f"cannot start: another supervisor serves {runtime_dir}; stop it first") from None
 

@@ -125,8 +125,9 @@ class Rollout:
 def _stems(directory: Path) -> frozenset[str] | None:
     """Names of which there is a manifest, usable or not; None when nobody can say."""
     try:
-        return frozenset(Path(entry).stem for entry in os.listdir(directory))
+        found = [entry for entry in os.listdir(directory) if entry.endswith(".toml") and entry[0] != "."]
     except FileNotFoundError:
         return frozenset()
     except OSError:  # the manifests' reader has told
         return None
+    return frozenset(entry.removesuffix(".toml") for entry in found)
