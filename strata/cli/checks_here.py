@@ -107,6 +107,12 @@ def unsafe(path: Path) -> str:
 
 
 def exposed(path: Path) -> str:
+    """Why a directory of ours cannot be kept safe where it is, "" when it can."""
+    reason = replaceable(path)
+    return f"{path} cannot be kept safe: {reason}" if reason else ""
+
+
+def replaceable(path: Path) -> str:
     """Which directory above `path` lets another user put something else in its place, "" when none does.
 
     A sticky one (/tmp) does not: in it nobody moves what belongs to another (inode(7)).
@@ -118,7 +124,7 @@ def exposed(path: Path) -> str:
             continue  # whoever makes it will own it
         sticky = found.st_mode & stat.S_ISVTX and found.st_uid in (0, os.geteuid())
         if not sticky and (reason := _changed_by_others(above, found)):
-            return f"{path} cannot be kept safe: {reason}"
+            return reason
     return ""
 
 

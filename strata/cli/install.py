@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
+import msgspec
 
-from strata import config
+from strata import config, programs
 from strata.cli import call, down, installed, modes, output, place, restart, status, up
+from strata.cli.checks_here import replaceable
 from strata.cli.table import printable
 from strata.errors import Conflict, Unavailable
 from strata.installation import activation, documents, files, layout, record
@@ -52,7 +55,9 @@ def wanted(target: Target, paths: Paths) -> tuple[Document, ...]:
 def context(target: Target, paths: Paths) -> Context:
     """Where an installed Strata runs. Raises StrataError."""
     version = modes.version_number(modes.systemd_version())
-    return contexts.context("user" if target == "user" else "system", version, paths, config.load(paths))
+    # No settings: an installed supervisor reads them when it starts, and unusable ones must not keep it from being
+    # looked at or removed.
+    return contexts.context("user" if target == "user" else "system", version, paths)
 
 
 def _package(root: Path) -> int:
@@ -66,13 +71,17 @@ def _package(root: Path) -> int:
 def _here(target: Target, start: bool) -> int:
     paths = Paths.from_env()
     _refuse(target, start)
+    config.load(paths)  # what could not start is told before anything is touched
+    if target == "admin" and (reason := risk((*contexts.own_code(), *programs.search_path(os.environ).split(":")))):
+        output.note(printable(f"careful: root will run this code from now on, and {reason}"))
     these = wanted(target, paths)
     files.refuse_others(files.survey(these))
     fresh = installed.find(target) is None
     if start:
         _make_way(paths)
     written = _write(target, paths, these)
-    _apply(target, these, fresh)
+    _apply(target, these, first=fresh or not record.read(paths).complete)
+    record.write(paths, msgspec.structs.replace(record.read(paths), complete=True))
     if not start:
         return 0
     return _start(paths, changed=bool(written) and not fresh)
@@ -100,6 +109,12 @@ def _refuse(target: Target, start: bool) -> None:
         )
     if target == "user" and (reason := modes.impossible(facts, "user")):
         raise Unavailable(f"cannot install for you: {reason}; `--no-start` only writes the files")
+
+
+def risk(code: Iterable[str]) -> str:
+    """Who else could change what lies in these directories, as a clause; "" when nobody can."""
+    inside = (Path(directory) / "code" for directory in code if directory)
+    return next(filter(None, map(replaceable, inside)), "")
 
 
 def _make_way(paths: Paths) -> None:
@@ -145,7 +160,7 @@ def _tell(paths: list[Path], did: str) -> None:
         output.line(printable(f"{did} {path}"))
 
 
-def _apply(target: Target, these: tuple[Document, ...], fresh: bool) -> None:
+def _apply(target: Target, these: tuple[Document, ...], first: bool) -> None:
     """Group, directories, and the start at boot. Who disabled it since the first time is not overruled."""
     user = target == "user"
     where = {one.kind: one.path for one in these}
@@ -158,7 +173,7 @@ def _apply(target: Target, these: tuple[Document, ...], fresh: bool) -> None:
     facts = modes.facts()
     if facts.user_manager if user else facts.booted:
         activation.systemctl(user, "daemon-reload")
-    if fresh:
+    if first:
         activation.systemctl(user, "enable" if user else "preset", names.SUPERVISOR)
     _tell_boot(user)
 

@@ -20,15 +20,19 @@ NAME = "installation.json"
 
 
 class Record(msgspec.Struct, frozen=True):
-    """Absolute paths of the files written and the directories made, ever since there was none of it."""
+    """Absolute paths of the files written and the directories made, ever since there was none of it. `complete`: the
+    group, the directories and the start at boot have been seen to; an installation may have failed before that."""
 
     files: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()
+    complete: bool = False
 
     def plus(self, files: tuple[str, ...], directories: tuple[str, ...]) -> Record:
         """With more of both."""
         return Record(
-            tuple(dict.fromkeys((*self.files, *files))), tuple(dict.fromkeys((*self.directories, *directories)))
+            tuple(dict.fromkeys((*self.files, *files))),
+            tuple(dict.fromkeys((*self.directories, *directories))),
+            self.complete,
         )
 
 

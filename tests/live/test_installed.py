@@ -174,6 +174,19 @@ def test_a_file_that_somebody_changed_is_neither_overwritten_nor_removed(here: M
     assert here.checks()["installation"]["text"] == f"{UNIT}, which `strata-ctl install` did not write"
 
 
+def test_an_installation_that_failed_half_way_is_completed_by_the_next(here: Machine) -> None:
+    """The unit is there by then, and yet nobody has disabled it."""
+    here.write("/run/early/systemd-sysusers", "#!/bin/sh\necho no room >&2\nexit 1\n")
+    here.ok("chmod", "755", "/run/early/systemd-sysusers")
+    failed = here.run(str(CTL), "install", "--no-start", PATH=f"/run/early:{whole_machine.PATH}")
+    assert (failed.returncode, "no room" in failed.stderr) == (1, True)
+    assert here.run("systemctl", "is-enabled", names.SUPERVISOR).stdout != "enabled\n"
+    assert f"{names.SUPERVISOR} starts at boot" in here.ctl("install", "--no-start")
+
+    here.ok("systemctl", "disable", names.SUPERVISOR)
+    assert "not started at boot (disabled)" in here.ctl("install", "--no-start")
+
+
 def test_a_machine_on_which_it_runs_goes_down_without_waiting_for_it(here: Machine) -> None:
     """Stop jobs of the supervisor and of sockets must not wait for each other, up to the time limit of two minutes."""
     here.ctl("install")

@@ -12,7 +12,7 @@ import pytest
 
 import strata
 from strata.cli import dispatch, install, modes
-from strata.errors import Conflict, Internal, StrataError, Unavailable
+from strata.errors import Conflict, Internal, InvalidArgument, StrataError, Unavailable
 from strata.installation import documents, files, layout, mark, purge, record
 from strata.installation.documents import Document
 from strata.installation.files import State
@@ -285,6 +285,33 @@ def test_a_machine_where_it_cannot_be_is_told_what_to_do(
 def test_files_can_be_written_where_no_systemd_runs(machine: dict[str, object]) -> None:
     machine.update(booted=False)
     install._refuse("admin", start=False)
+
+
+@pytest.fixture
+def unusable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """Directories of a Strata whose settings nobody can read."""
+    paths = Paths(tmp_path / "run", tmp_path / "state", tmp_path)
+    (tmp_path / "strata.toml").write_text("[sandbox\n")
+    for name, value in paths.environment().items():
+        monkeypatch.setenv(name, value)
+    return paths
+
+
+def test_unusable_settings_are_told_before_anything_is_written(unusable: Paths, machine: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgument, match=r"cannot read .*strata\.toml"):
+        install._here("admin", start=False)
+    assert not unusable.state_dir.exists()
+
+
+def test_what_unusable_settings_are_beside_can_be_judged_and_removed(unusable: Paths) -> None:
+    assert {one.kind for one in install.wanted("admin", unusable)} == layout.PLACES["admin"].keys()
+
+
+def test_code_that_others_could_change_is_told_to_who_has_root_run_it(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir(mode=0o755)
+    assert install.risk(["", str(tmp_path / "open")]) == ""
+    (tmp_path / "open").chmod(0o777)
+    assert install.risk([str(tmp_path), str(tmp_path / "open/lib")]) == f"{tmp_path}/open is writable by everyone"
 
 
 def test_beside_a_package_nothing_is_installed(machine: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
