@@ -73,7 +73,7 @@ def directories(env: Mapping[str, str] | None = None) -> tuple[str, ...]:
 def find(name: str) -> str:
     """Path of a program, "" where there is none."""
     for directory in directories():
-        if os.access(path := f"{directory}/{name}", os.X_OK):
+        if os.access(path := f"{directory}/{name}", os.X_OK) and os.path.isfile(path):
             return path
     return ""
 

@@ -41,6 +41,13 @@ def test_a_path_that_is_relative_is_not_looked_in(tmp_path: Path, monkeypatch: p
     assert programs.find("strata-probe") == ""
 
 
+def test_a_directory_is_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a/strata-probe").mkdir(parents=True)
+    found = _program(tmp_path / "b", "strata-probe")
+    monkeypatch.setenv("PATH", f"{tmp_path}/a:{tmp_path}/b")
+    assert programs.find("strata-probe") == found
+
+
 def test_directories_of_administrators_are_looked_in_though_path_lacks_them() -> None:
     assert programs.directories({"PATH": "/usr/bin"})[:3] == ("/usr/bin", "/usr/local/sbin", "/usr/sbin")
 
