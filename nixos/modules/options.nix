@@ -34,7 +34,7 @@ in
       example = [ "alice" ];
       description = ''
         Users who may do what root may with {command}`strata-ctl`, without a token: members of the group `strata`.
-        They can have any command run as root, by a service of their own.
+        They are as good as root: by a token that they issue themselves fs reads every file, and writes those of root's home.
       '';
     };
 
