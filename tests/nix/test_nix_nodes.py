@@ -13,9 +13,10 @@ from unit_words import verify
 
 VM = REPOSITORY / "tests/vm"
 NODES = sorted(file.stem for file in VM.glob("*.nix") if file.stem != "default")
+LONG = sorted(file.stem for file in VM.glob("long/*.nix"))
 SWITCHED = {"install", "upgrade"}
 """On Debian these are about the package; on NixOS a switch does it, by a script of its own."""
-SCRIPTED = [name for name in NODES if (VM / f"{name}.py").exists() or (VM / f"nixos/{name}.py").exists()]
+SCRIPTED = [name for name in NODES if (VM / f"{name}.py").exists() or (VM / f"nixos/{name}.py").exists()] + LONG
 LOOK = """let node = flake.checks.x86_64-linux.NAME.nodes.machine; in {
   inherit (node.services.strata) enable;
   inherit (node.virtualisation) memorySize cores;
@@ -48,6 +49,7 @@ def test_the_names_are_those_of_the_acceptance() -> None:
 
 def test_every_node_has_its_script() -> None:
     """Without it the node is no check of the flake; so that somebody notices, it is told with what was not proven."""
+    assert sorted(file.stem for file in VM.glob("long/*.py")) == LONG
     missing = [name for name in NODES if name not in SCRIPTED]
     if missing:
         pytest.skip(f"needs scripts that nobody has written yet: tests/vm/{{{','.join(missing)}}}.py")

@@ -21,8 +21,8 @@ VM = REPOSITORY / "tests/vm"
 # Beside them lies what runs them.
 SCRIPTS = [
     file
-    for file in (*sorted(VM.glob("*.py")), *sorted((VM / "nixos").glob("*.py")))
-    if (VM / f"{file.stem}.nix").exists()
+    for file in (*sorted(VM.glob("*.py")), *sorted(VM.glob("nixos/*.py")), *sorted(VM.glob("long/*.py")))
+    if file.with_suffix(".nix").exists() or file.parent.name == "nixos"
 ]
 PROVIDED = {
     "machine",
