@@ -192,7 +192,8 @@ with subtest("systemctl and strata-ctl tell the same of each"):
     for name, pid in pids.items():
         assert (listed[f"strata-svc-{name}.service"], table[name]["state"]) == ("active", "Healthy"), (name, said)
         assert str(table[name]["pid"]) == pid, (table[name], pid)
-        machine.succeed(f"grep -x '0::/strata.slice/strata-svc-{name}.service' /proc/{pid}/cgroup")
+    groups = machine.succeed("cat " + " ".join(f"/proc/{pid}/cgroup" for pid in pids.values()))
+    assert groups.split() == [f"0::/strata.slice/strata-svc-{name}.service" for name in pids], groups
 
 with subtest("a socket listens before its service runs, and the first client starts it"):
     assert listed["strata-svc-asked.socket"] == "active" and table["asked"]["state"] == "Declared", table["asked"]
@@ -251,7 +252,7 @@ with subtest("a manifest that changed restarts its own service and no other, and
     assert "restart third: its manifest changed" in said and "stop erring" in said, said
     assert not [name for name in kept if name in said], said
     wait_until_healthy("third")
-    machine.fail(*(f"kill -0 {pid}" for pid in old.values()))
+    machine.fail(" || ".join(f"kill -0 {pid}" for pid in old.values()))
     machine.succeed(f"tr '\\0' '\\n' < /proc/{processes('third')['third']}/environ | grep -x SAID=otherwise")
     assert processes(*kept) == kept
     assert sorted(set(rows()) & {"unpinged", "unwell", "erring", "closed", "third"}) == ["third"], rows()
@@ -287,5 +288,5 @@ with subtest("a file that cannot be used is told by name and key, and harms nobo
     assert processes(*kept) == kept
 
 with subtest("the last file that is gone takes its socket with it"):
-    machine.succeed("rm /etc/strata/services.d/*.toml; strata-ctl reload --apply; strata-ctl status")
-    machine.fail("systemctl is-active 'strata-svc-*'", "test -e /run/strata/asked.sock")
+    machine.succeed("rm /etc/strata/services.d/*.toml; strata-ctl reload --apply")
+    machine.fail("systemctl is-active 'strata-svc-*' || test -e /run/strata/asked.sock")
