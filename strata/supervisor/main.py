@@ -95,9 +95,10 @@ class Served(NamedTuple):
 
     async def close(self) -> None:
         """Take no more calls, and let running ones end for a while."""
-        # Of Restart=on-failure, which takes an end in good order for a wish: nobody would start us again.
-        self.ending.for_good = await is_for_good(self.manager, names.SUPERVISOR, unasked=True)
         await self.server.close()
+        # As late as can be: a stop may have taken the place of a restart meanwhile. `unasked`, because
+        # Restart=on-failure takes an end in good order for a wish: nobody would start us again.
+        self.ending.for_good = await is_for_good(self.manager, names.SUPERVISOR, unasked=True)
 
 
 @contextlib.asynccontextmanager
