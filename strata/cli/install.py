@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -20,6 +21,7 @@ from strata.installation import activation, documents, files, layout, record
 from strata.installation.documents import Document
 from strata.installation.layout import Target
 from strata.paths import Paths
+from strata.types import ServiceState
 from strata.units import context as contexts
 from strata.units import names
 from strata.units.context import Context
@@ -128,14 +130,24 @@ def _make_way(paths: Paths) -> None:
     with bus_of(manager) as bus:
         if installed.fragment(bus):
             return
-    open_now = status.gather(paths).get("sandboxes", {}).get("active_sessions", 0)
-    if open_now:
+    if lost := _lost(status.gather(paths)):
         raise Conflict(
-            f"cannot install: a Strata that `strata-ctl up` started runs here with {open_now} open sandboxes, which "
-            "end with it; `strata-ctl down` ends them all, then install again"
+            f"cannot install: a Strata that `strata-ctl up` started runs here {lost}; `strata-ctl down` ends them all, "
+            "then install again"
         )
     output.line("ending the Strata that `up` started; the installed one takes its place")
     down.take_down(paths)
+
+
+def _lost(found: Mapping[str, Any]) -> str:
+    """Which sandboxes would end with a Strata of that status; "" for none. Those that cannot be counted may be many."""
+    state = next((row["state"] for row in found["services"] if row["name"] == "sandbox"), ServiceState.STOPPED)
+    of_it = found.get("sandboxes", {})
+    if open_now := of_it.get("active_sessions", 0):
+        return f"with {open_now} open sandboxes, which end with it"
+    if state == ServiceState.STOPPED or "active_sessions" in of_it:
+        return ""
+    return f"and may have open sandboxes, which end with it: {of_it.get('error') or f'its sandbox service is {state}'}"
 
 
 def _write(target: Target, paths: Paths, these: tuple[Document, ...]) -> list[Path]:

@@ -307,6 +307,23 @@ def test_what_unusable_settings_are_beside_can_be_judged_and_removed(unusable: P
     assert {one.kind for one in install.wanted("admin", unusable)} == layout.PLACES["admin"].keys()
 
 
+@pytest.mark.parametrize(
+    ("state", "sandboxes", "lost"),
+    [
+        ("Healthy", {"active_sessions": 0}, ""),
+        ("Healthy", {"active_sessions": 2}, "with 2 open sandboxes, which end with it"),
+        ("Healthy", {"error": "it is busy"}, "and may have open sandboxes, which end with it: it is busy"),
+        ("Crashed", None, "and may have open sandboxes, which end with it: its sandbox service is Crashed"),
+        ("Stopped", None, ""),
+        (None, None, ""),
+    ],
+)
+def test_sandboxes_that_cannot_be_counted_are_taken_for_open(state: str, sandboxes: object, lost: str) -> None:
+    rows = [{"name": "fs", "state": "Healthy"}, *([{"name": "sandbox", "state": state}] if state else [])]
+    found = {"services": rows} | ({"sandboxes": sandboxes} if sandboxes else {})
+    assert install._lost(found) == lost
+
+
 def test_code_that_others_could_change_is_told_to_who_has_root_run_it(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(mode=0o755)
     assert install.risk(["", str(tmp_path / "open")]) == ""
