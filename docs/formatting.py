@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -39,12 +40,12 @@ def plain(hint: Any) -> tuple[Any, str]:
 
 
 def shown(default: Any) -> str:
-    """A default value in code; nothing for none."""
-    return (
-        ""
-        if default in (None, "", msgspec.NODEFAULT)
-        else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-    )
+    """A default value in code, as TOML and JSON have it; nothing for none."""
+    if default in (None, "", msgspec.NODEFAULT):
+        return ""
+    if isinstance(default, tuple) and default:
+        return f"`{json.dumps(default)}`"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
 def anchor(name: str) -> str:

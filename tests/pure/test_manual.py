@@ -87,6 +87,10 @@ def test_every_setting_stands_in_the_page() -> None:
         assert variable in text
 
 
+def test_the_default_of_a_list_is_written_as_in_the_file() -> None:
+    assert 'Default: ["strata"].' in shown(MAN / "strata.toml.5")
+
+
 def test_every_key_of_a_manifest_stands_in_the_page() -> None:
     text = shown(MAN / "strata-manifest.5")
     for readers, _ in generate.SECTIONS.values():
