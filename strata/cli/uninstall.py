@@ -30,7 +30,7 @@ def command(user: bool, everything: bool) -> int:
     Keys, snapshots and settings stay, unless --purge.
     """
     target: Target = "user" if user else "admin"
-    _refuse(target)
+    _refuse(target, everything)
     paths = Paths.from_env()
     before = record.read(paths)
     made = [Path(directory) for directory in before.directories]
@@ -54,7 +54,7 @@ def command(user: bool, everything: bool) -> int:
     return 0
 
 
-def _refuse(target: Target) -> None:
+def _refuse(target: Target, everything: bool) -> None:
     root = os.geteuid() == 0
     if target == "admin" and not root:
         raise PermissionDenied("cannot uninstall: you are not root; run it with sudo, or what is yours with --user")
@@ -62,6 +62,11 @@ def _refuse(target: Target) -> None:
         raise PermissionDenied("cannot uninstall for a user: you are root; do it as that user, or leave --user out")
     if target == "admin" and installed.find("package") and not installed.find("admin"):
         raise Conflict("cannot uninstall: a package has installed Strata; remove it with your package manager")
+    if target == "admin" and everything and installed.find("package"):
+        raise Conflict(
+            "cannot purge: a package has installed Strata too, and keys and settings are also that one's; "
+            "uninstall without --purge, and purge with your package manager"
+        )
     here = installed.find(target)
     if here and files.look(here.unit).state is State.FOREIGN:
         raise Conflict(

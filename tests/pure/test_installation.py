@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 import strata
-from strata.cli import dispatch, install, modes
+from strata.cli import dispatch, install, modes, uninstall
+from strata.cli.installed import Installed
 from strata.errors import Conflict, Internal, InvalidArgument, StrataError, Unavailable
 from strata.installation import documents, files, layout, mark, purge, record
 from strata.installation.documents import Document
@@ -285,6 +286,15 @@ def test_a_machine_where_it_cannot_be_is_told_what_to_do(
 def test_files_can_be_written_where_no_systemd_runs(machine: dict[str, object]) -> None:
     machine.update(booted=False)
     install._refuse("admin", start=False)
+
+
+def test_what_a_package_uses_as_well_is_not_purged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Both are there when the package came later."""
+    monkeypatch.setattr(uninstall.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(uninstall.installed, "find", lambda target=None: Installed(target, tmp_path / "unit"))
+    with pytest.raises(Conflict, match=r"a package has installed Strata too.*without --purge"):
+        uninstall._refuse("admin", everything=True)
+    uninstall._refuse("admin", everything=False)
 
 
 @pytest.fixture
