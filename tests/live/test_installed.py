@@ -267,6 +267,7 @@ tree() {
         -printf '%p %M\\n' | sort
 }
 mkdir -p "$top/.config/strata"; echo "$3" > "$top/.config/strata/strata.toml"; chown -R 65534 "$top/.config"
+as systemctl --user is-system-running --wait >&2 || true  # others have made their sockets then
 tree > /run/before
 ctl install --user >&2
 as systemctl --user show --value --property=FragmentPath,UnitFileState strata-supervisor.service

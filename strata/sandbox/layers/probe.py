@@ -30,7 +30,7 @@ def probe(stock: str = "", near: str = "") -> dict[str, str]:
     tried on the file system of `near`, the first directory above it that is there: file systems differ in what they can
     do (mount_setattr(2), idmapped mounts: tmpfs since Linux 6.3).
     """
-    directory = tempfile.mkdtemp(prefix="strata-probe-", dir=_there(near) if near else None)
+    directory = tempfile.mkdtemp(prefix="strata-probe-", dir=_place(near))
     try:
         stock = stock or f"{directory}/stock"
         skeleton.full(stock, build.host_shell(()), "isolated")  # once, not by each
@@ -40,10 +40,11 @@ def probe(stock: str = "", near: str = "") -> dict[str, str]:
         erase.tree(directory)
 
 
-def _there(path: str) -> str:
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
+def _place(near: str) -> str | None:
+    """None is where temporary files lie: for whoever may not write where sessions do."""
+    while near and not os.path.isdir(near):
+        near = os.path.dirname(near)
+    return near if near and os.access(near, os.W_OK | os.X_OK) else None
 
 
 class _Trial(NamedTuple):

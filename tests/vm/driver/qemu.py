@@ -138,7 +138,9 @@ def installed() -> bool:
 def _command(hardware: Hardware, directory: Path) -> list[str]:
     cpu = "host" if hardware.accelerator == "kvm" else "max"
     accelerator = "kvm" if hardware.accelerator == "kvm" else "tcg,thread=multi,tb-size=512"
-    command = [PROGRAM, "-accel", accelerator, "-cpu", cpu, "-smp", str(hardware.cores), "-m", str(hardware.memory_mib)]
+    # It ends with who started it, however that ends (setpriv(1), PR_SET_PDEATHSIG).
+    command = ["setpriv", "--pdeathsig", "KILL", PROGRAM, "-accel", accelerator, "-cpu", cpu]
+    command += ["-smp", str(hardware.cores), "-m", str(hardware.memory_mib)]
     command += ["-nodefaults", "-display", "none", "-no-reboot", "-rtc", "base=utc,clock=vm"]
     command += ["-kernel", str(hardware.kernel), "-initrd", str(hardware.initrd), "-append", _KERNEL_LINE]
     command += ["-drive", f"file={hardware.disk},format=qcow2,if=virtio,cache=writeback"]
