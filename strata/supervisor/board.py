@@ -125,7 +125,7 @@ class Board:
             self.wishes.run(service.name)
             service.stop_wished = False
             self.events.tell("svc.start", service.name, "started outside Strata", unit=service.unit)
-        elif not service.stop_wished and not service.on_demand and before.running and now.active_state == "inactive":
+        elif not service.stop_wished and not service.on_demand and before.running and _is_stopped(now):
             self.wishes.stop(service.name)
             service.stop_wished = True
             self.events.tell("svc.stop", service.name, "stopped outside Strata", unit=service.unit)
@@ -136,10 +136,14 @@ class Board:
         if not service.looked_at:  # what happened before our time, an earlier supervisor has told
             service.looked_at, service.crash_told = True, now.invocation_id if is_down(now) else ""
             return
+        if now.ends_as_asked:
+            service.crash_told = now.invocation_id
+            return
         if service.stop_wished or service.restart_wished:
             return
+        # systemd counts the restarts of its own alone: without one, somebody else has started it anew.
         replaced = now.invocation_id and before.invocation_id not in ("", now.invocation_id, service.crash_told)
-        if replaced:
+        if replaced and now.restarts:
             self._tell_crash(service, "it ended and was restarted")
         if is_down(now) and service.crash_told != now.invocation_id:
             service.crash_told = now.invocation_id
@@ -147,3 +151,8 @@ class Board:
 
     def _tell_crash(self, service: Service, reason: str) -> None:
         self.events.tell("svc.crash", service.name, reason, unit=service.unit, restarts=service.status.restarts)
+
+
+def _is_stopped(unit: UnitStatus) -> bool:
+    """Somebody has stopped it: not yet over, or over, with no start that follows (a restart)."""
+    return (unit.ends_as_asked and unit.job == "stop") or (unit.active_state == "inactive" and not unit.job)

@@ -108,9 +108,9 @@ class Operations:
             service.stop_wished = True
             await self._take_down(service, drain)
 
-    async def kill(self, service: Service, number: signal.Signals) -> None:
-        """Send a signal to every process of a service."""
-        await self.manager.kill(service.unit, number)
+    async def kill(self, service: Service, invocation: str) -> None:
+        """SIGKILL to every process of a service, as long as it is in that run: never to one that has replaced it."""
+        await self.manager.kill_run(service.unit, invocation, signal.SIGKILL)
 
     async def stop_unit(self, unit: str) -> None:
         """Stop a unit if it is there, and wait until it is stopped."""
@@ -170,12 +170,13 @@ class Operations:
             await self._take_down(service, drain)
             await self._bring_up(service)
             return
+        await self.look(service)
         before = service.status.invocation_id
         await self.manager.reset_failed(service.unit)  # a wished restart must not count towards the limit
         await self.manager.restart(service.unit)
         if await self._replaced(service, before, drain):
             return
-        await self.manager.kill(service.unit, signal.SIGKILL)
+        await self.kill(service, before)
         if not await self._replaced(service, before, KILL_SECONDS):
             raise Unavailable(f"cannot restart {service.name}: it survived SIGKILL for {KILL_SECONDS:g} s")
 
@@ -217,12 +218,14 @@ class Operations:
         """Socket first, or a client would start the service again."""
         if service.socket_unit:
             await self.stop_unit(service.socket_unit)
+        await self.look(service)
+        run = service.status.invocation_id
         job = asyncio.ensure_future(self.stop_unit(service.unit))
         try:
             await asyncio.wait([job], timeout=drain)
             if not job.done():
                 with contextlib.suppress(NotFound):
-                    await self.manager.kill(service.unit, signal.SIGKILL)
+                    await self.kill(service, run)
                 await asyncio.wait([job], timeout=KILL_SECONDS)
             if not job.done():
                 raise Unavailable(

@@ -48,9 +48,9 @@ class Probes:
             known[1].cancel()
             del self._tasks[service.name]
         if invocation:
-            self._tasks[service.name] = (invocation, asyncio.create_task(self._ask_for_ever(service)))
+            self._tasks[service.name] = (invocation, asyncio.create_task(self._ask_for_ever(service, invocation)))
 
-    async def _ask_for_ever(self, service: Service) -> None:
+    async def _ask_for_ever(self, service: Service, invocation: str) -> None:
         health = service.manifest.health
         assert health is not None
         loop = asyncio.get_running_loop()
@@ -63,15 +63,15 @@ class Probes:
                 self.board.refresh(service)
             overdue = not service.answered and loop.time() - started > service.manifest.start_timeout_sec
             if overdue or (failures >= health.failures and service.answered is False):
-                await self._give_up(service, reason)
+                await self._give_up(service, invocation, reason)
                 return
             await asyncio.sleep(health.interval_sec if service.answered else min(EAGER_SECONDS, health.interval_sec))
 
-    async def _give_up(self, service: Service, reason: str) -> None:
+    async def _give_up(self, service: Service, invocation: str, reason: str) -> None:
         """A service that does not answer is killed: systemd then restarts it, and counts."""
         self.board.events.tell("svc.unhealthy", service.name, f"killed: {reason}", unit=service.unit)
         try:
-            await self.operations.kill(service, signal.SIGKILL)
+            await self.operations.kill(service, invocation)
         except StrataError as error:
             log.warning("cannot kill %s: %s", service.unit, error.message)
 

@@ -52,10 +52,20 @@ def state_of(seen: Observation) -> ServiceState:
     if unit.active_state == "activating":
         return S.RESTARTING if unit.sub_state.startswith("auto-restart") else S.STARTING
     if unit.active_state == "deactivating":
-        return S.CRASHED
+        return _ending(unit)
     if unit.active_state == "failed":
         return S.QUARANTINED if _gave_up(seen) else S.CRASHED
     return S.CRASHED if seen.unstartable else S.DECLARED
+
+
+def _ending(unit: UnitStatus) -> ServiceState:
+    if unit.ends_as_asked:
+        return S.RESTARTING if unit.job == "restart" else S.STOPPED
+    return S.CRASHED if _failed(unit) else S.RESTARTING
+
+
+def _failed(unit: UnitStatus) -> bool:
+    return unit.result not in ("", "success")
 
 
 def _gave_up(seen: Observation) -> bool:
@@ -91,7 +101,10 @@ def is_quarantined(crash_times: Sequence[float], now: float, crashes: int = 5, w
 
 def is_down(unit: UnitStatus) -> bool:
     """The service's process has ended, or is being ended, without a wish."""
-    return unit.sub_state.startswith("auto-restart") or unit.active_state in ("deactivating", "failed")
+    if unit.active_state == "deactivating":
+        # Without a Result it may yet be a stop whose job was over before we could look at it.
+        return not unit.ends_as_asked and _failed(unit)
+    return unit.sub_state.startswith("auto-restart") or unit.active_state == "failed"
 
 
 RESULTS = {

@@ -102,6 +102,17 @@ class Bus:
         """Send a signal to every process of the unit."""
         self._manager("KillUnit", apply_signature(b"ssi", [name.encode(), b"all", signal]), name)
 
+    def kill_run(self, name: str, invocation: str, signal: int) -> bool:
+        """The same, as long as the unit is in the run of that InvocationID; whether it was.
+
+        Who decides late must not hit the run that has taken its place. systemd cannot be told which one is meant
+        (KillUnit, org.freedesktop.systemd1(5)), and only it may send the signal: it is asked right before.
+        """
+        if bytes(self.property(name, "Unit", "InvocationID", "ay")).hex() != invocation:
+            return False
+        self.kill(name, signal)
+        return True
+
     def reset_failed(self, name: str) -> None:
         """Forget failure, restart count and start-limit window. A unit that is gone needs none of it."""
         try:
@@ -125,6 +136,8 @@ class Bus:
                 values[field] = _value(field, self._get(path, interface, prop, signature))
             if values["load_state"] == "not-found":
                 break
+            if field == "active_state" and values[field] in ("deactivating", "inactive") and kind == "Service":
+                values["job"] = self._job_now(name)
         return UnitStatus(name, **values)
 
     def job_type(self, name: str) -> str:
@@ -133,6 +146,14 @@ class Bus:
         if not job or not job[0]:
             return ""
         return _text(self._get(bytes(job[1]), "Job", "JobType", "s"))
+
+    def _job_now(self, name: str) -> str:
+        try:
+            return self.job_type(name)
+        except Unavailable:
+            raise
+        except StrataError:
+            return ""  # it was over before its type could be asked for
 
     def fragment(self, name: str) -> str:
         """The file that a loaded unit was read from, "" when there is none."""

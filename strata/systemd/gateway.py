@@ -21,7 +21,7 @@ from strata.errors import StrataError, Unavailable
 from strata.sockets import frame
 from strata.systemd import fragment
 from strata.systemd.bus import Bus, TransientUnit
-from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged
+from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged, Up
 from strata.systemd.state import Job
 from strata.units.rows import Property
 
@@ -37,7 +37,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "start": Bus.start,
     "stop": Bus.stop,
     "restart": Bus.restart,
-    "kill": Bus.kill,
+    "kill_run": Bus.kill_run,
     "reset_failed": Bus.reset_failed,
     "units": Bus.units,
     "job_type": Bus.job_type,
@@ -116,7 +116,11 @@ class Gateway:
         return list(changed)
 
     def _send(self, report: Report) -> None:
-        self.parent.sendall(frame.encode(msgspec.msgpack.encode(report)))
+        _send(self.parent, report)
+
+
+def _send(parent: socket.socket, report: Report) -> None:
+    parent.sendall(frame.encode(msgspec.msgpack.encode(report)))
 
 
 def main() -> int:
@@ -124,8 +128,10 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # Signals to the whole unit are meant for the parent, which needs us to end in good order; we end with it.
         signal.signal(number, signal.SIG_IGN)
+    parent = socket.socket(fileno=0)
     try:
-        Gateway(Bus(sys.argv[1]), socket.socket(fileno=0), sys.argv[2], tuple(sys.argv[3:])).serve()
+        _send(parent, Up())
+        Gateway(Bus(sys.argv[1]), parent, sys.argv[2], tuple(sys.argv[3:])).serve()
     except StrataError as error:
         print(f"<3>strata gateway: {error.message}", file=sys.stderr)
         return 1

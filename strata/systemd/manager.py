@@ -21,7 +21,7 @@ import msgspec
 
 from strata.errors import BY_CODE, Internal, StrataError, Unavailable
 from strata.sockets import frame
-from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged
+from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged, Up
 from strata.systemd.state import Job, UnitStatus
 from strata.units.rows import Property
 
@@ -69,11 +69,18 @@ class Manager:
         self._jobs: dict[str, asyncio.Future[Job]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._up: asyncio.Future[None] | None = None  # done with the first gateway's being up, or its end
         self._started = asyncio.Event()
 
     async def open(self) -> None:
-        """Start the gateway and wait until systemd has answered it once. Raises Unavailable."""
+        """Start the gateway and wait until systemd has answered it once. Raises Unavailable.
+
+        To load the gateway may take a busy machine long. systemd bounds our start (TimeoutStartSec=): nobody else knows
+        how long is too long.
+        """
+        self._up = asyncio.get_running_loop().create_future()
         self._keeper = asyncio.create_task(self._keep())
+        await self._up
         await self.version()
 
     async def close(self) -> None:
@@ -124,9 +131,9 @@ class Manager:
         """
         await self._ask("rewrite", name, text)
 
-    async def kill(self, name: str, signal: int) -> None:
-        """Send a signal to every process of the unit."""
-        await self._ask("kill", name, int(signal))
+    async def kill_run(self, name: str, invocation: str, signal: int) -> bool:
+        """Send a signal to every process of the unit, if that InvocationID is still its run's; whether it was."""
+        return bool(await self._ask("kill_run", name, invocation, int(signal)))
 
     async def reset_failed(self, name: str) -> None:
         """Forget failure, restart count and start-limit window."""
@@ -156,12 +163,13 @@ class Manager:
 
     async def _ask(self, operation: str, *arguments: Any, job: asyncio.Future[Job] | None = None) -> Any:
         number = next(self._numbers)
-        asked = self._pending[number] = _Asked(asyncio.get_running_loop().create_future(), job)
+        asked = _Asked(asyncio.get_running_loop().create_future(), job)
         ask = Ask(number, operation, arguments, time.monotonic() + self.timeout)
         try:
             async with asyncio.timeout(self.timeout):
                 await self._started.wait()
                 assert self._writer is not None
+                self._pending[number] = asked
                 self._writer.write(frame.encode(msgspec.msgpack.encode(ask)))
                 return await asked.answer
         except TimeoutError as error:
@@ -175,13 +183,15 @@ class Manager:
                 log.warning("the gateway to systemd ended; starting a new one")
                 await asyncio.sleep(RESTART_SECONDS)
             try:
-                await self._run_gateway(resync=attempt > 0)
+                await self._run_gateway()
             except (
                 Exception
             ):  # no process to be had, or not a word to be understood: every call depends on trying again
                 log.exception("cannot keep the gateway to systemd")
+            if self._up and not self._up.done():
+                self._up.set_exception(Unavailable("cannot reach systemd: its gateway could not be started"))
 
-    async def _run_gateway(self, resync: bool) -> None:
+    async def _run_gateway(self) -> None:
         ours, theirs = socket.socketpair()
         prefix, kinds = self._watched
         with theirs:
@@ -194,19 +204,18 @@ class Manager:
                 ours.close()
                 raise
         reader, self._writer = await asyncio.open_connection(sock=ours)
-        self._started.set()
-        if resync:
-            self._owner.resync()
         try:
             await self._read(reader)
         finally:
             self._started.clear()
             self._writer.close()
-            self._fail_pending()
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()  # it may be blocked on a systemd that does not answer
-            await process.wait()
+            try:
+                await process.wait()
+            finally:
+                self._fail_pending()  # last: who is told may close us
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         decoder = msgspec.msgpack.Decoder(Report)
@@ -216,7 +225,9 @@ class Manager:
                 self._hear(decoder.decode(await reader.readexactly(size)))
 
     def _hear(self, report: Report) -> None:
-        if isinstance(report, UnitChanged):
+        if isinstance(report, Up):
+            self._is_up()
+        elif isinstance(report, UnitChanged):
             try:
                 self._owner.unit_changed(report.status)
             except StrataError as error:
@@ -225,6 +236,13 @@ class Manager:
             self._job_done(report.job)
         else:
             self._answered(report)
+
+    def _is_up(self) -> None:
+        self._started.set()
+        if self._up and not self._up.done():
+            self._up.set_result(None)
+        else:
+            self._owner.resync()
 
     def _answered(self, answer: Answer) -> None:
         asked = self._pending.get(answer.number)

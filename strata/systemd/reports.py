@@ -20,6 +20,10 @@ class Ask(msgspec.Struct, frozen=True):
     deadline: float = 0.0
 
 
+class Up(msgspec.Struct, frozen=True, tag=True):
+    """The gateway has been loaded: from now on only systemd can be slow."""
+
+
 class Answer(msgspec.Struct, frozen=True, tag=True):
     """Its outcome; `code` is 0 or that of a StrataError."""
 
@@ -41,4 +45,4 @@ class UnitChanged(msgspec.Struct, frozen=True, tag=True):
     status: UnitStatus
 
 
-Report = Answer | JobDone | UnitChanged
+Report = Up | Answer | JobDone | UnitChanged

@@ -19,6 +19,7 @@ class UnitStatus(msgspec.Struct, frozen=True):
     load_state: str = "not-found"
     active_state: str = "inactive"
     sub_state: str = "dead"
+    job: str = ""  # its type, of a service that is deactivating or inactive
     invocation_id: str = ""
     active_since_us: int = 0
     result: str = ""
@@ -42,6 +43,11 @@ class UnitStatus(msgspec.Struct, frozen=True):
     def running(self) -> bool:
         """A process of the unit may be alive."""
         return self.active_state in ("active", "reloading", "activating", "deactivating")
+
+    @property
+    def ends_as_asked(self) -> bool:
+        """It is being ended by somebody's stop or restart, not by itself."""
+        return self.active_state == "deactivating" and self.job in ("stop", "restart")
 
     def log_field(self, name: str) -> str:
         """Value of a field in LogExtraFields=, "" when absent."""

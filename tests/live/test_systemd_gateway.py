@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from unittest.mock import Mock
 
 import leaks
@@ -15,14 +17,20 @@ import pytest
 
 from strata.errors import Unavailable
 from strata.systemd.manager import Manager
+from strata.systemd.state import UnitStatus
+from strata.units.rows import Property
 
 SLICE = "strata-late.slice"
+SERVICE = "strata-replaced.service"
+COMMAND = Property("ExecStart", "a(sasb)", (("/bin/sleep", ("/bin/sleep", "60"), False),))
 
 
-def with_manager(address: str, timeout: float, body: Callable[[Manager, int], Awaitable[None]]) -> None:
+def with_manager(
+    address: str, timeout: float, body: Callable[[Manager, int], Awaitable[None]], owner: Mock | None = None
+) -> None:
     async def main() -> None:
         before = leaks.holdings().children
-        found = Manager(address, Mock(), timeout)
+        found = Manager(address, owner or Mock(), timeout)
         try:
             await found.open()
             (gateway,) = leaks.holdings().children - before
@@ -58,3 +66,59 @@ def test_when_the_gateway_dies_who_waits_is_told_and_the_next_is_served(manager:
         assert await found.version()
 
     with_manager(manager.bus_address, 10, body)
+
+
+def test_a_gateway_that_is_slow_to_load_is_no_systemd_that_does_not_answer(
+    manager: machine.Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "python"
+    slow.write_text(f'#!/bin/sh\nsleep 2\nexec {sys.executable} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))
+
+    async def body(found: Manager, _gateway: int) -> None:
+        assert await found.version()
+
+    with_manager(manager.bus_address, 1, body)
+
+
+def _nobody(_found: Manager, _gateway: int) -> Awaitable[None]:
+    raise AssertionError("there is nobody to reach")
+
+
+def test_without_a_systemd_it_says_so() -> None:
+    with pytest.raises(Unavailable, match=r"connection to it was lost|did not answer"):
+        with_manager("unix:path=/nowhere", 10, _nobody)
+
+
+def test_a_gateway_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(Unavailable, match="its gateway could not be started"):
+        with_manager("unix:path=/nowhere", 10, _nobody)
+
+
+def test_a_kill_that_comes_too_late_spares_the_next_run(manager: machine.Manager) -> None:
+    """Whose InvocationID it was decided by has been replaced; the right one is killed."""
+    owner = Mock()
+
+    async def body(found: Manager, _gateway: int) -> None:
+        async def seen() -> UnitStatus:
+            await found.look(SERVICE)
+            status: UnitStatus = owner.unit_changed.call_args.args[0]
+            return status
+
+        await found.run_transient([(SERVICE, [COMMAND])])
+        old = (await seen()).invocation_id
+        try:
+            await found.restart(SERVICE)
+            while (new := await seen()).invocation_id == old or new.active_state != "active":
+                await asyncio.sleep(0.01)
+            assert not await found.kill_run(SERVICE, old, signal.SIGKILL)
+            assert (await seen()).active_state == "active"
+            assert await found.kill_run(SERVICE, new.invocation_id, signal.SIGKILL)
+            while (await seen()).active_state == "active":
+                await asyncio.sleep(0.01)
+        finally:
+            await found.reset_failed(SERVICE)
+
+    with_manager(manager.bus_address, 10, body, owner)

@@ -32,10 +32,10 @@ LEGAL = {
 }
 
 
-def unit(active: str, sub: str = "", *, load: str = "loaded", result: str = "success", restarts: int = 0) -> UnitStatus:
-    return UnitStatus(
-        "strata-x.service", load_state=load, active_state=active, sub_state=sub, result=result, restarts=restarts
-    )
+def unit(
+    active: str, sub: str = "", *, load: str = "loaded", result: str = "success", restarts: int = 0, job: str = ""
+) -> UnitStatus:
+    return UnitStatus("strata-x.service", load, active, sub, job=job, result=result, restarts=restarts)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,10 @@ def unit(active: str, sub: str = "", *, load: str = "loaded", result: str = "suc
         (Observation(unit("activating", "auto-restart", result="signal")), S.RESTARTING),
         (Observation(unit("activating", "auto-restart-queued", result="signal")), S.RESTARTING),
         (Observation(unit("deactivating", "stop-watchdog", result="watchdog")), S.CRASHED),
+        (Observation(unit("deactivating", "stop-sigterm", job="stop")), S.STOPPED),
+        (Observation(unit("deactivating", "stop-sigkill", job="stop", result="timeout")), S.STOPPED),
+        (Observation(unit("deactivating", "stop-sigterm", job="restart")), S.RESTARTING),
+        (Observation(unit("deactivating", "final-sigterm")), S.RESTARTING),
         (Observation(unit("failed", "failed", result="exit-code", restarts=5)), S.QUARANTINED),
         (Observation(unit("failed", "failed", result="start-limit-hit")), S.QUARANTINED),
         (

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""What the board tells of a unit's end: a crash, or somebody's wish. And whom a late kill may hit."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from unittest.mock import AsyncMock
+
+import pytest
+
+from strata.supervisor.board import Board
+from strata.supervisor.events import OURSELVES, Events
+from strata.supervisor.operations import Operations
+from strata.supervisor.service import Marks, Service
+from strata.supervisor.wishes import Wishes
+from strata.systemd import journal
+from strata.systemd.state import UnitStatus
+from strata.types import ServiceState as S
+from strata.units.model import Manifest
+
+UNIT = "strata-svc-x.service"
+RUN = "a" * 32
+NEXT = "b" * 32
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
+    """With one service, x, that runs and has been looked at."""
+    monkeypatch.setattr(journal, "send", lambda *_args, **_fields: None)
+    found = Board(Events(), Wishes(tmp_path / "stopped"))
+    manifest = Manifest(name="x", command=("/bin/sleep", "60"))
+    found.add(Service(manifest, (), (), Marks("", "", ""), UnitStatus(UNIT), None))
+    found.unit_changed(seen("active"))
+    return found
+
+
+def seen(active: str, run: str = RUN, *, job: str = "", result: str = "success", restarts: int = 0) -> UnitStatus:
+    return UnitStatus(UNIT, "loaded", active, job=job, invocation_id=run, result=result, restarts=restarts)
+
+
+def told(board: Board) -> list[tuple[str, str]]:
+    """Events and messages since x is Healthy."""
+    return [(event.event, event.message) for event in board.events.since(1)]
+
+
+def test_a_stop_from_outside_is_told_once_and_is_no_crash(board: Board) -> None:
+    for status in (seen("deactivating", job="stop"), seen("inactive")):
+        board.unit_changed(status)
+    assert told(board) == [("svc.stop", "stopped outside Strata"), ("svc.stopped", "Healthy -> Stopped")]
+    assert board.wishes.stopped("x")
+
+
+def test_a_stop_from_outside_that_ends_badly_is_no_crash(board: Board) -> None:
+    """It does not heed SIGTERM, or exits with a status."""
+    board.unit_changed(seen("deactivating", job="stop"))
+    board.unit_changed(seen("deactivating", job="stop", result="timeout"))
+    board.unit_changed(seen("failed", result="timeout"))
+    assert "svc.crash" not in dict(told(board))
+    assert board.get("x").state is S.STOPPED
+
+
+def test_a_stop_that_was_over_before_its_job_could_be_seen_is_no_crash(board: Board) -> None:
+    for status in (seen("deactivating"), seen("inactive")):
+        board.unit_changed(status)
+    assert not {"svc.crash", "svc.crashed"} & dict(told(board)).keys()
+    assert board.get("x").state is S.STOPPED
+
+
+@pytest.mark.parametrize("between", [("deactivating", "restart"), ("inactive", "start"), None])
+def test_a_restart_from_outside_is_neither_a_crash_nor_a_stop(board: Board, between: tuple[str, str] | None) -> None:
+    """However much of it is seen."""
+    if between:
+        board.unit_changed(seen(between[0], job=between[1]))
+    board.unit_changed(seen("active", NEXT))
+    assert not {"svc.crash", "svc.stop"} & dict(told(board)).keys()
+    assert board.get("x").state is S.HEALTHY
+
+
+def test_what_systemd_restarted_behind_our_back_is_a_crash(board: Board) -> None:
+    board.unit_changed(seen("active", NEXT, restarts=1))
+    assert ("svc.crash", "it ended and was restarted") in told(board)
+
+
+def test_a_restart_from_outside_hides_no_crash_that_comes_after_it(board: Board) -> None:
+    board.unit_changed(seen("deactivating", job="restart"))
+    board.unit_changed(seen("active", NEXT))
+    board.unit_changed(seen("deactivating", NEXT, result="signal"))
+    assert ("svc.crash", "it was killed") in told(board)
+
+
+def test_what_is_killed_after_the_drain_is_what_was_asked_to_end(board: Board) -> None:
+    """By its InvocationID: the run that replaces it may have begun, its report being late."""
+
+    async def main() -> None:
+        manager = AsyncMock()
+        manager.kill_run.side_effect = lambda *_what: board.unit_changed(seen("active", NEXT))
+        service = board.get("x")
+        service.marks = Marks("", service.status.log_field("STRATA_UNIT"), "")
+        await Operations(board, manager).restart(service, OURSELVES, drain=0.01)
+        manager.kill_run.assert_awaited_once_with(UNIT, RUN, signal.SIGKILL)
+
+    asyncio.run(main())
