@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import Meta
 
 from strata.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, StrataError
 from strata.registry import endpoint
+from strata.registry.hold import Hold
 from strata.registry.table import Entry, Table
 from strata.sockets.method import Call, Empty, Method
 from strata.systemd import audit, journal
@@ -29,6 +31,7 @@ class Room(NamedTuple):
     """What the handlers share."""
 
     table: Table
+    hold: Hold
 
 
 class RegisterParams(msgspec.Struct, frozen=True):
@@ -89,13 +92,38 @@ def unregister(room: Room, call: Call, params: UnregisterParams) -> dict[str, st
     return {"status": "unregistered"}
 
 
-def resolve(room: Room, _call: Call, params: ResolveParams) -> dict[str, Any]:
-    """Where a service answers. Raises NotFound."""
-    return room.table.answer(params.service)
+def complete(room: Room, _call: Call, _params: Empty) -> dict[str, str]:
+    """The supervisor has registered all that it knows: what is unknown now is not registered."""
+    room.hold.end()
+    return {"status": "complete"}
 
 
-def list_services(room: Room, _call: Call, _params: Empty) -> dict[str, list[dict[str, Any]]]:
-    """Every service whose lease has not run out, by name."""
+def resolve(room: Room, _call: Call, params: ResolveParams) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+    """Where a service answers. Raises NotFound, after the hold of a registry that has lost its table."""
+    try:
+        return room.table.answer(params.service)
+    except NotFound:
+        if room.hold.over:
+            raise
+    return _resolve_later(room, params.service)
+
+
+async def _resolve_later(room: Room, service: str) -> dict[str, Any]:
+    await room.hold.wait()
+    return room.table.answer(service)
+
+
+def list_services(room: Room, _call: Call, _params: Empty) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+    """Every service whose lease has not run out, by name; after the hold."""
+    return _listed(room) if room.hold.over else _list_later(room)
+
+
+async def _list_later(room: Room) -> dict[str, Any]:
+    await room.hold.wait()
+    return _listed(room)
+
+
+def _listed(room: Room) -> dict[str, Any]:
     return {"services": [{"service": entry.service, **room.table.shown(entry)} for entry in room.table.live()]}
 
 
@@ -176,6 +204,7 @@ def _audit(call: Call, event: str, entry: Entry) -> None:
 METHODS: tuple[Method, ...] = (
     Method("registry.register", Access.OPERATOR, RegisterParams, register, "Say where a service answers."),
     Method("registry.unregister", Access.OPERATOR, UnregisterParams, unregister, "Forget a service, or a unit's."),
+    Method("registry.complete", Access.OPERATOR, Empty, complete, "Say that all is registered that there is."),
     Method("registry.resolve", Access.OPEN, ResolveParams, resolve, "Where a service answers."),
     Method("registry.list", Access.OPEN, Empty, list_services, "Every registered service."),
 )

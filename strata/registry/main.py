@@ -14,6 +14,7 @@ from strata.policy.feed import following
 from strata.policy.gate import Gate
 from strata.policy.trust import Trust
 from strata.registry import handlers, store
+from strata.registry.hold import HOLD_SECONDS, Hold
 from strata.registry.table import Entry, Table
 from strata.sockets.server import Server
 from strata.systemd import daemon
@@ -26,7 +27,9 @@ _PATIENCE = 1.0  # seconds
 async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
     """The registry's server. It is up before identity is: operators need no token, and tokens can wait."""
     trust = Trust()
-    room = handlers.Room(Table(store.from_env(Entry)))
+    kept = store.from_env(Entry)
+    table = Table(kept)
+    room = handlers.Room(table, Hold(HOLD_SECONDS if kept.fresh else 0.0))
     async with following(trust, paths.socket("identity"), patience=0.0, runs=settings.core.identity):
         reaper = asyncio.create_task(handlers.reap(room.table))
         try:

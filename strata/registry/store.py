@@ -19,7 +19,9 @@ E = TypeVar("E", bound=msgspec.Struct)
 
 
 class Store(Protocol[E]):
-    """Keeps a whole table at a time."""
+    """Keeps a whole table at a time. `fresh`: loading found nothing usable where something might have been."""
+
+    fresh: bool
 
     def load(self) -> tuple[E, ...]:
         """What was saved last; empty when nothing usable was."""
@@ -34,7 +36,7 @@ class FileStore(Generic[E]):
     """One JSON file, replaced by rename(2). It need not outlive the boot, so it is not synced to disk."""
 
     def __init__(self, path: Path, kind: type[E]) -> None:
-        self.path = path
+        self.path, self.fresh = path, False
         self._decoder = msgspec.json.Decoder(tuple[kind, ...])  # type: ignore[valid-type]
 
     def load(self) -> tuple[E, ...]:
@@ -42,8 +44,10 @@ class FileStore(Generic[E]):
         try:
             found: tuple[E, ...] = self._decoder.decode(self.path.read_bytes())
         except FileNotFoundError:
+            self.fresh = True
             return ()
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            self.fresh = True
             self._set_aside(error)
             return ()
         return found
@@ -69,6 +73,8 @@ class FileStore(Generic[E]):
 
 class NoStore(Generic[E]):
     """For a registry run by hand: the table lives and dies with the process."""
+
+    fresh = False
 
     def load(self) -> tuple[E, ...]:
         """Nothing."""

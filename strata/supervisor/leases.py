@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from strata.errors import NotFound, StrataError
+from strata.errors import InvalidArgument, NotFound, StrataError
 from strata.sockets.async_client import AsyncClient
 from strata.supervisor.board import Board
 from strata.supervisor.service import Service
@@ -31,13 +31,17 @@ class Lease(NamedTuple):
     unit: str
 
 
+UNKNOWN = Lease("", "")
+"""What the registry has been told of a service may be so, or not."""
+
+
 class Leases:
     """One task that registers and unregisters until what it wants is what it has done."""
 
     def __init__(self, board: Board, socket: Path) -> None:
         self.board, self._socket = board, socket
         self._done: dict[str, Lease] = {}  # by service, as the registry has been told
-        self._registry_run = ""
+        self._registry_run = self._complete_run = ""  # InvocationIDs: of the registry, of the one that was told all
         self._poke = asyncio.Event()
         self._task = asyncio.create_task(self._keep())
         board.listeners.append(self._service_changed)
@@ -50,13 +54,14 @@ class Leases:
 
     def drop(self, name: str) -> None:
         """What an earlier supervisor has registered under that name is no more."""
-        self._done.setdefault(name, Lease("", ""))
+        self._done.setdefault(name, UNKNOWN)
         self._poke.set()
 
     def _service_changed(self, service: Service, _before: S) -> None:
         if service.name == REGISTRY and service.status.invocation_id != self._registry_run:
             self._registry_run = service.status.invocation_id
-            self._done.clear()  # a new registry may know nothing: tell it everything again
+            # A new registry may know nothing, or what is no more: tell it everything again.
+            self._done = dict.fromkeys(self._done, UNKNOWN)
         self._poke.set()
 
     def _wanted(self) -> dict[str, Lease]:
@@ -77,7 +82,7 @@ class Leases:
             await self._poke.wait()
             self._poke.clear()
             registry = self.board.services.get(REGISTRY)
-            if registry is None or registry.state is not S.HEALTHY or self._wanted() == self._done:
+            if registry is None or registry.state is not S.HEALTHY or self._all_told():
                 continue
             try:
                 await self._tell()
@@ -88,7 +93,11 @@ class Leases:
                 delay = min(2 * delay, LONGEST_RETRY)
                 self._poke.set()
 
+    def _all_told(self) -> bool:
+        return self._wanted() == self._done and self._complete_run == self._registry_run
+
     async def _tell(self) -> None:
+        run = self._registry_run
         client = await AsyncClient.connect(self._socket)
         try:
             wanted = self._wanted()
@@ -101,6 +110,10 @@ class Leases:
                     params = {"service": name, "endpoint": lease.endpoint, "api_v": 1, "unit": lease.unit}
                     await client.call("registry.register", params)
                     self._done[name] = lease
+            if self._complete_run != run:
+                with contextlib.suppress(InvalidArgument):  # one of an earlier version does not know the method
+                    await client.call("registry.complete")
+                self._complete_run = run
         finally:
             client.close()
 

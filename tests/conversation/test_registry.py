@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from strata.policy.gate import Gate
 from strata.policy.trust import Trust
 from strata.registry import endpoint, handlers, table
 from strata.registry.endpoint import Tcp, Unix
+from strata.registry.hold import Hold
 from strata.registry.store import FileStore, NoStore, Store, from_env
 from strata.registry.table import Entry, Table
 from strata.sockets.server import Server
@@ -42,14 +44,14 @@ class Registry(Served):
 
 
 @contextlib.contextmanager
-def registry(patch: pytest.MonkeyPatch, store: Store[Entry] | None = None) -> Iterator[Registry]:
+def registry(patch: pytest.MonkeyPatch, store: Store[Entry] | None = None, hold: float = 0.0) -> Iterator[Registry]:
     clock = Clock()
 
     @contextlib.asynccontextmanager
     async def compose() -> AsyncIterator[Server]:
         trust = Trust()
         trust.set_keys([ISSUER.public])
-        room = handlers.Room(Table(store or NoStore(), clock))
+        room = handlers.Room(Table(store or NoStore(), clock), Hold(hold))
         yield Server(handlers.METHODS, room, Gate(trust, OperatorSettings()), Denials())
 
     with directory() as made, listening_journal(patch, made / "journal") as journal:  # noqa: SIM117
@@ -308,3 +310,43 @@ def test_every_parameter_is_described() -> None:
     for method in handlers.METHODS:
         for field in msgspec.inspect.type_info(method.params).fields:  # type: ignore[attr-defined]
             assert isinstance(field.type, msgspec.inspect.Metadata)
+
+
+def test_a_registry_without_its_table_says_that_a_name_is_unknown_only_when_all_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who asked first gets what is registered after he has asked; what is known is answered at once."""
+    with registry(monkeypatch, hold=60.0) as ring, ThreadPoolExecutor() as asking:
+        known = asking.submit(ring.call, "registry.resolve", service="x")
+        unknown = asking.submit(ring.call, "registry.resolve", service="nobody")
+        listed = asking.submit(ring.call, "registry.list")
+        ring.call("registry.register", service="x", endpoint="/a")
+        assert ring.call("registry.resolve", service="x")["endpoint"] == "/a"
+        assert not any(answer.done() for answer in (known, unknown, listed))
+        assert ring.call("registry.complete") == {"status": "complete"}
+        assert known.result(10)["endpoint"] == "/a"
+        assert [row["service"] for row in listed.result(10)["services"]] == ["x"]
+        with pytest.raises(NotFound):
+            unknown.result(10)
+        with pytest.raises(NotFound):
+            ring.call("registry.resolve", service="nobody")
+
+
+def test_a_registry_that_nobody_tells_answers_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    with registry(monkeypatch, hold=0.2) as ring:
+        assert ring.call("registry.list") == {"services": []}
+        with pytest.raises(NotFound):
+            ring.call("registry.resolve", service="x")
+
+
+def test_only_an_operator_says_that_all_is_told(ring: Registry) -> None:
+    assert as_stranger(ring.path, "registry.complete")["error"]["code"] == 2
+
+
+def test_a_table_that_was_kept_is_whole_even_when_it_is_empty(tmp_path: Path) -> None:
+    """Only a registry that finds nothing has to wait for what the supervisor knows."""
+    store = FileStore(tmp_path / "table.json", Entry)
+    assert (store.load(), store.fresh) == ((), True)
+    store.save(())
+    again = FileStore(tmp_path / "table.json", Entry)
+    assert (again.load(), again.fresh) == ((), False)

@@ -125,6 +125,31 @@ def test_stopping_and_starting_by_systemctl_is_a_wish_too(services: Services) ->
     assert services.state("outside") == "Healthy"
 
 
+def test_a_stop_by_systemctl_is_no_crash(services: Services) -> None:
+    """Nor is a restart; however long the process takes to end, and whatever it ends with."""
+    slow = "trap 'sleep 1; exit 3' TERM; while :; do sleep 0.1; done"
+    services.declare("ended", f'command = ["/bin/sh", "-c", "{slow}"]\n')
+    services.until_healthy("ended", 10)
+    pid = services.pid("ended")
+    services.run("systemctl", "restart", "strata-svc-ended.service")
+    services.until(lambda: services.state("ended") == "Healthy" and services.pid("ended") != pid, 10)
+    services.run("systemctl", "stop", "strata-svc-ended.service")
+    services.until(lambda: services.state("ended") == "Stopped", 5)
+    told = [event["event"] for event in services.events() if event["service"] == "ended"]
+
+    assert told.count("svc.stop") == 1
+    assert not [event for event in told if "crash" in event]
+
+
+def test_a_registry_that_its_client_starts_knows_what_is_registered(strata: Node, services: Services) -> None:
+    """Its table goes when it is stopped; the first answer waits for the supervisor to tell it all."""
+    services.run("systemctl", "stop", "strata-registry.service")
+    services.until(lambda: services.active_state("strata-registry.service") == "inactive", 10)
+    assert strata.call("registry.resolve", {"service": "fs"})["unit"] == "strata-fs.service"
+    assert {"fs", "identity"} <= strata.registered()
+    services.until_healthy("registry", 10)
+
+
 def test_an_on_demand_service_is_started_by_its_first_client(strata: Node, services: Services) -> None:
     """It is registered while nothing runs, answers the first client, and may end by itself."""
     services.declare("greeter", ECHO_ON_DEMAND)
