@@ -10,7 +10,7 @@ from pathlib import Path
 
 from driver.qemu import PROGRAM
 
-_SECONDS = 10.0
+_SECONDS = 5.0
 _STARTED = "Run /init"
 
 
