@@ -10,9 +10,11 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from generate import write
 
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "OPTIONS.md"
@@ -93,16 +95,5 @@ def sentence(text: str) -> str:
     return re.sub(r"\{\w+\}`", "`", " ".join(text.split()))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Rewrite the file, or with --check only say whether it is stale; the exit code."""
-    fresh = page(options())
-    if FILE.exists() and FILE.read_text(encoding="utf-8") == fresh:
-        return 0
-    if "--check" not in argv:
-        FILE.write_text(fresh, encoding="utf-8")
-    print(f"{'stale' if '--check' in argv else 'written'}: {FILE.name}")
-    return 1 if "--check" in argv else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write(FILE, page(options()), sys.argv[1:]))

@@ -104,16 +104,15 @@ def _nix(value: object, indent: str = "") -> str:
     return "[\n" + "".join(f"{deeper}{_nix(one)}\n" for one in value) + indent + "]"
 
 
-def main(argv: Sequence[str]) -> int:
-    """Rewrite the file, or with --check only say whether it is stale; the exit code."""
-    fresh = nix()
-    if FILE.exists() and FILE.read_text(encoding="utf-8") == fresh:
+def write(file: Path, fresh: str, argv: Sequence[str]) -> int:
+    """Rewrite a file, or with --check only say whether it is stale; the exit code."""
+    if file.exists() and file.read_text(encoding="utf-8") == fresh:
         return 0
     if "--check" not in argv:
-        FILE.write_text(fresh, encoding="utf-8")
-    print(f"{'stale' if '--check' in argv else 'written'}: {FILE.name}")
+        file.write_text(fresh, encoding="utf-8")
+    print(f"{'stale' if '--check' in argv else 'written'}: {file.name}")
     return 1 if "--check" in argv else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write(FILE, nix(), sys.argv[1:]))
