@@ -153,8 +153,6 @@ def _next_steps(mode: str, services: Collection[str]) -> None:
     if "sandbox" in services:
         output.line(f"  {ctl} exec alice/task-001 -- ls -la /")
         output.line(f"  {ctl} shell alice/task-001")
-        output.line(f"  {ctl} exec me/first -- 'id; df -h ~'")
-        output.line(f"  {ctl} shell me/first")
     if "fs" in services:
         output.line(f"  TOKEN=$({ctl} token issue --service fs --action open,read,list --path-prefix /tmp --quiet)")
         output.line(f'  {ctl} -token "$TOKEN" fs.list \'{{"path":"."}}\'')
