@@ -21,6 +21,7 @@ from strata.types import ServiceState as S
 log = logging.getLogger(__name__)
 REGISTRY = "registry"
 LISTED = (S.HEALTHY, S.RESTARTING, S.STARTING, S.CRASHED)
+ON_THE_WAY = (S.RESTARTING, S.STARTING)
 FIRST_RETRY, LONGEST_RETRY = 0.1, 5.0  # seconds
 
 
@@ -76,6 +77,14 @@ class Leases:
             return True
         return service.state is S.HEALTHY or (service.state in LISTED and service.name in self._done)
 
+    def _awaited(self) -> bool:
+        """Whether a service that can be connected to is about to be listed: "not registered" would be wrong of it."""
+        wanted = self._wanted()
+        return any(
+            service.state in ON_THE_WAY and name not in wanted and name != REGISTRY and _endpoint(service)
+            for name, service in self.board.services.items()
+        )
+
     async def _keep(self) -> None:
         delay = FIRST_RETRY
         while True:
@@ -110,7 +119,7 @@ class Leases:
                     params = {"service": name, "endpoint": lease.endpoint, "api_v": 1, "unit": lease.unit}
                     await client.call("registry.register", params)
                     self._done[name] = lease
-            if self._complete_run != run:
+            if self._complete_run != run and not self._awaited():
                 with contextlib.suppress(InvalidArgument):  # one of an earlier version does not know the method
                     await client.call("registry.complete")
                 self._complete_run = run

@@ -54,6 +54,8 @@ def state_of(seen: Observation) -> ServiceState:
     if unit.active_state == "deactivating":
         return _ending(unit)
     if unit.active_state == "failed":
+        if unit.job in ("start", "restart"):  # somebody's restart ended it with an error: it is started next
+            return S.STARTING
         return S.QUARANTINED if _gave_up(seen) else S.CRASHED
     return S.CRASHED if seen.unstartable else S.DECLARED
 

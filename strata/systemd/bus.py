@@ -28,6 +28,9 @@ _KINDS = {"service": "Service", "socket": "Socket", "slice": "Slice", "scope": "
 _FLEETING = ("Scope", "Slice")
 """Units that are often gone when somebody asks for them."""
 
+_JOB_MATTERS = ("deactivating", "inactive", "failed")
+"""ActiveState of a service whose next job tells what is meant by it."""
+
 
 def _kind(name: str) -> str:
     return _KINDS.get(name.rpartition(".")[2], "")
@@ -136,7 +139,7 @@ class Bus:
                 values[field] = _value(field, self._get(path, interface, prop, signature))
             if values["load_state"] == "not-found":
                 break
-            if field == "active_state" and values[field] in ("deactivating", "inactive") and kind == "Service":
+            if field == "active_state" and values[field] in _JOB_MATTERS and kind == "Service":
                 values["job"] = self._job_now(name)
         return UnitStatus(name, **values)
 

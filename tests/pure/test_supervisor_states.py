@@ -66,6 +66,7 @@ def unit(
             S.QUARANTINED,
         ),
         (Observation(unit("failed", "failed", result="resources")), S.CRASHED),
+        (Observation(unit("failed", "failed", result="exit-code", job="start")), S.STARTING),
         (Observation(unit("inactive", "dead", load="not-found"), unstartable=True), S.CRASHED),
         (Observation(unit("inactive", "dead", load="not-found"), stop_wished=True), S.STOPPED),
         (Observation(unit("deactivating", "stop-sigterm"), stop_wished=True), S.STOPPED),
