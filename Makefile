@@ -50,7 +50,7 @@ docs: ## write the generated parts of docs/ and of the NixOS module anew
 	else echo "nixos/OPTIONS.md is left as it is: nix-instantiate is missing (apt-get install nix-bin)" >&2; fi
 
 bench: ## measure, beside baselines in the same run
-	@scripts/bootstrap test
+	@scripts/bootstrap bench
 	@$(PYTHON) -m benchmarks
 
 lock: ## resolve the dependencies anew (scripts/lock --upgrade for newer ones)
