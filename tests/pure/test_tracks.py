@@ -20,5 +20,5 @@ def test_the_summaries_of_all_tracks_are_added_up() -> None:
 
 
 def test_the_summary_of_a_pytest_is_found() -> None:
-    said = "tests/a.py .   [100%]\n=== short test summary info ===\n===== 1 failed, 2 passed in 61.03s (0:01:01) =====\n"
+    said = "tests/a.py .   [100%]\n== short test summary info ==\n===== 1 failed, 2 passed in 61.03s (0:01:01) =====\n"
     assert tracks._SUMMARY.findall(said) == ["1 failed, 2 passed"]
