@@ -15,6 +15,9 @@ _EVENT = struct.Struct("iIII")
 MODIFY = 0x2
 _IGNORED = 0x8000
 _READ_BYTES = 65_536
+_MOST_READS = 4
+"""At once: what the kernel queues (16384 events by default). Who makes events faster than they can be heard must not
+keep the loop."""
 
 
 class Inotify:
@@ -54,7 +57,7 @@ class Inotify:
 
     def read(self) -> None:
         """Call back now for all that has changed, in the order it did; the loop does so by itself a little later."""
-        while True:
+        for _ in range(_MOST_READS):
             try:
                 data = os.read(self._fd, _READ_BYTES)
             except BlockingIOError:

@@ -125,6 +125,25 @@ def test_a_flood_of_output_is_cut_and_others_are_answered_meanwhile(hostile: Cel
     assert len(said["stdout"]) <= 1 << 20
 
 
+WRITES = "import os\nwhile True: os.write(1, b'a'); os.write(2, b'b')"
+REPORTS = """
+for f in /proc/$$/fd/1[0-9]; do
+    case $(readlink $f) in *report) eval "exec 200>&${f##*/}" ;; esac
+done
+cat /dev/zero >&200
+"""
+
+
+@pytest.mark.parametrize("command", [f'python3 -c "{WRITES}" & python3 -c "{WRITES}"', REPORTS], ids=["writes", "ends"])
+def test_a_flood_of_what_the_room_listens_to_holds_up_nobody(hostile: Cell, bystander: Cell, command: str) -> None:
+    """Single bytes to both pipes in turn, each an event of inotify's; and ends of commands that are none: the first
+    kept the room's loop for ever, the second half of its time."""
+    with hostile.asked("exec", command=command, timeout_ms=4000) as asked:
+        for _ in range(3):
+            assert_prompt(bystander)
+        assert asked.reply()["ok"]
+
+
 # --- trees
 
 TREE = r"""

@@ -49,3 +49,30 @@ def test_a_file_that_is_gone_can_be_forgotten(tmp_path: Path) -> None:
             inotify.close()
 
     asyncio.run(conversation())
+
+
+def test_who_makes_changes_faster_than_they_are_heard_does_not_keep_the_loop(tmp_path: Path) -> None:
+    async def conversation() -> None:
+        one, other = tmp_path / "one", tmp_path / "other"
+        one.touch()
+        other.touch()
+        heard = 0
+
+        def written() -> None:
+            nonlocal heard
+            heard += 1
+            one.write_bytes(b"x")  # two more for each that is heard
+            other.write_bytes(b"x")
+
+        inotify = Inotify()
+        try:
+            inotify.watch(str(one), written)
+            inotify.watch(str(other), written)
+            one.write_bytes(b"x")
+            for _ in range(10):
+                inotify.read()  # returns
+            assert heard
+        finally:
+            inotify.close()
+
+    asyncio.run(conversation())

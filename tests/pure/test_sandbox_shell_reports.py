@@ -39,6 +39,13 @@ def test_a_report_that_never_ends_is_dropped() -> None:
     assert reports.feed(b"\x001 0 0 /\0") == [Report(1, 0, False, "/")]
 
 
+def test_of_a_flood_of_reports_the_newest_are_looked_at() -> None:
+    found = Reports().feed(b"1 0 0 /\0" * 8000 + b"2 3 0 /\0")
+    assert len(found) < 100
+    assert found[-1] == Report(2, 3, False, "/")
+    assert Reports().feed(b"\0" * 65_536) == []
+
+
 def test_a_directory_that_is_not_utf_8_is_shown_as_well_as_it_can_be() -> None:
     assert parse(b"1 0 0 /\xff") == Report(1, 0, False, "/�")
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _LONGEST = 65_536
+_MOST = 64
+"""Reports at once; the shell makes one, and waits. Of a flood the newest are looked at."""
 
 
 class Report(NamedTuple):
@@ -29,7 +31,9 @@ class Reports:
 
     def feed(self, data: bytes) -> list[Report]:
         """Those that `data` completes."""
-        *whole, rest = (self._rest + data).split(b"\0")
+        *whole, rest = (self._rest + data).rsplit(b"\0", _MOST)
+        if len(whole) == _MOST:
+            del whole[0]  # what was not cut into records
         self._rest = rest if len(rest) <= _LONGEST else b""
         return [report for record in whole if (report := parse(record))]
 

@@ -20,6 +20,7 @@ from strata.errors import Unavailable
 from strata.sandbox.cgroup import Group
 from strata.sandbox.children import Child, Ended
 from strata.sandbox.inotify import Inotify
+from strata.sandbox.paced import PacedReader
 from strata.sandbox.session import Session, SpawnPlan
 from strata.sandbox.shell import kernel
 from strata.sandbox.shell.dialect import BEGIN, END, INPUT, TEXT, UNWIND, Dialect
@@ -69,7 +70,8 @@ class Resident:
         self._report = pipe(place.fd, _REPORT, os.O_RDONLY)
         if dialect.forgets:  # then one read gets one line, whatever is in the pipe (O_DIRECT, pipe(2))
             fcntl.fcntl(self._control, fcntl.F_SETFL, os.O_NONBLOCK | os.O_DIRECT)
-        self._loop.add_reader(self._report, self._read)
+        self._reader = PacedReader(self._report, self._read)
+        self._reader.listen(True)
         child.ended.add_done_callback(self._gone)
         self.slot: Slot
 
@@ -137,7 +139,7 @@ class Resident:
         self._answer(None)
         self.child.ended.remove_done_callback(self._gone)
         self.child.close()
-        self._loop.remove_reader(self._report)
+        self._reader.listen(False)
         self.meter.close()
         for fd in (self._control, self._report, self._pidfd, self.place.fd):
             if fd >= 0:
@@ -203,15 +205,17 @@ class Resident:
                     os.write(self._control, piece)
         return answer
 
-    def _read(self) -> None:
+    def _read(self) -> int:
+        """A command can find the pipe in its shell, and write what it likes; how many bytes."""
         try:
             data = os.read(self._report, _READ_BYTES)
         except BlockingIOError:
-            return
+            return 0
         for report in self._reports.feed(data):
             if self._awaited and report.number == self._awaited[0]:
                 self.errexit, self.directory = report.errexit, report.directory
                 self._answer(report)
+        return len(data)
 
     def _gone(self, _: asyncio.Future[Ended]) -> None:
         self._answer(None)

@@ -4,7 +4,8 @@
 Two pipes have no order. It comes from inotify, which queues one event for every write to either of them, merging only
 those that follow one another on the same pipe. For the first EXACT writes of an exec the pipes are in packet mode
 (O_DIRECT, pipe(2)) and hold one packet: a second write waits until the first was read, so that nothing merges and
-each event stands for one packet. After that they are ordinary large pipes, read in the order in which data arrives.
+each event stands for one packet. After that they are ordinary large pipes, read in the order in which data arrives, and
+nobody asks for their events any more: a flood of small writes would make more of them than a room can hear.
 
 The FIFOs have names, so that `>/dev/stderr` works in a command, and so that the next room finds them.
 """
@@ -67,8 +68,6 @@ class Slot:
             os.fchmod(fd, 0o666)  # its owner is nobody inside, and all there are one
         self._fds[stream] = fd
         self._loop.add_reader(fd, self._readable, stream)
-        with contextlib.suppress(OSError):  # too many watches (inotify(7)): then what arrives first is first
-            self._watches[stream] = self._inotify.watch(f"/proc/self/fd/{fd}", functools.partial(self._written, stream))
 
     def writers(self) -> tuple[int, int]:
         """The write ends, for a shell to be; they stay ours as well. Both ways, so that no command gets a SIGPIPE while
@@ -176,6 +175,11 @@ class Slot:
 
     def _set_mode(self, wide: bool) -> None:
         self._wide = wide
+        for stream in (OUT, ERR):
+            if wide:
+                self._forget(stream)
+            else:
+                self._watch(stream)
         for writer in self._writers:
             flags = fcntl.fcntl(writer, fcntl.F_GETFL)
             fcntl.fcntl(writer, fcntl.F_SETFL, flags & ~os.O_DIRECT if wide else flags | os.O_DIRECT)
@@ -192,8 +196,20 @@ class Slot:
         fd, self._fds[stream] = self._fds[stream], -1
         if fd >= 0:
             self._loop.remove_reader(fd)
-            self._inotify.forget(self._watches[stream])
+            self._forget(stream)
             os.close(fd)
+
+    def _watch(self, stream: int) -> None:
+        fd = self._fds[stream]
+        if fd >= 0 and self._watches[stream] < 0:
+            with contextlib.suppress(OSError):  # too many watches (inotify(7)): then what arrives first is first
+                written = functools.partial(self._written, stream)
+                self._watches[stream] = self._inotify.watch(f"/proc/self/fd/{fd}", written)
+
+    def _forget(self, stream: int) -> None:
+        number, self._watches[stream] = self._watches[stream], -1
+        if number >= 0:
+            self._inotify.forget(number)
 
     def _end_if_over(self) -> None:
         if self._gone and self._fds == [-1, -1]:
