@@ -15,9 +15,11 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from strata.errors import InvalidArgument, ResourceExhausted, StrataError, Unavailable
-from strata.sockets import descriptors, frame, message, peer
-from strata.sockets.descriptors import Inbox, Passed
+from strata.sockets import frame, message, peer
+from strata.sockets.descriptors import Passed
 from strata.sockets.host import Host
+from strata.sockets.inbox import Inbox
+from strata.sockets.letting_go import CLOSER
 from strata.sockets.method import Call
 from strata.types import Peer
 
@@ -85,7 +87,8 @@ class Connection(asyncio.Protocol):
     def descriptors_received(self, data: bytes, passed: Passed) -> None:
         """A piece that came with descriptors: they belong to the last frame that has bytes in it."""
         if self._inbox is None or self.transport.is_closing():
-            descriptors.close(passed.descriptors)
+            CLOSER.close(passed.descriptors)
+            self.data_received(data)  # who takes none serves the call without them
         elif refused := self._inbox.put(passed, self._decoder.ahead(data)):
             self._say_and_close(refused)
         else:
@@ -213,7 +216,7 @@ class Connection(asyncio.Protocol):
 
     def _take_back(self) -> None:
         lent, self._lent = self._lent, ()
-        descriptors.close(lent)
+        CLOSER.close(lent)
 
     def _close_inbox(self) -> None:
         if self._inbox is not None:

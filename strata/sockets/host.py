@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from strata.errors import StrataError
 from strata.sockets import message
-from strata.sockets.descriptors import Inbox
+from strata.sockets.inbox import Inbox
 from strata.sockets.limits import Limits
 from strata.sockets.method import Call, Method
 from strata.types import Peer

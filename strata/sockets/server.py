@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from strata.errors import Internal, InvalidArgument, PermissionDenied, ResourceExhausted, StrataError, Unauthenticated
-from strata.sockets import message, params
+from strata.sockets import letting_go, message, params
 from strata.sockets.connection import Connection
-from strata.sockets.descriptors import Inbox
+from strata.sockets.inbox import Inbox
 from strata.sockets.limits import LIMITS, Limits
 from strata.sockets.method import Call, Method
 from strata.sockets.transport import Acceptor
@@ -77,7 +77,7 @@ class Server:
     async def listen(self, sock: socket.socket) -> None:
         """Accept on `sock` (already bound and listening) until `close`."""
         loop = asyncio.get_running_loop()
-        if self.takes_descriptors:
+        if self.takes_descriptors or not letting_go.refuse(sock):
             self._listeners.append(Acceptor(loop, sock, lambda: Connection(self)))
         else:
             connected, kept = lambda: Connection(self), _kept(loop)

@@ -14,8 +14,10 @@ import json
 import os
 import resource
 import socket
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from socket_room import Ring, conversation, request, run, serving, until
 
-from strata.sockets import frame
+from strata.sockets import frame, letting_go
 from strata.sockets.limits import LIMITS
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
@@ -181,13 +183,74 @@ async def test_a_frame_of_a_mebibyte_keeps_what_came_with_its_first_bytes(ring: 
         assert inodes(await line.reply()) == pipes.inodes(0, 1, 2)
 
 
-@conversation()
-async def test_a_server_that_takes_none_serves_the_call_without_them(ring: Ring) -> None:
-    socket_room.takes_descriptors = False
-    async with serving() as plain:
-        with talking(plain) as (line, pipes):
-            assert inodes(await line.call("t.passed", pipes.writers[:2])) == []
-            await until(pipes.ended, "the kernel closed them")
+def test_a_server_that_takes_none_serves_the_call_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_room, "takes_descriptors", False)
+    monkeypatch.setattr(letting_go, "refuse", lambda sock: False)  # as before Linux 6.16
+
+    async def story() -> None:
+        async with serving() as plain:
+            with talking(plain) as (line, pipes):
+                assert inodes(await line.call("t.passed", pipes.writers[:2])) == []
+                await until(pipes.ended, "they are closed")
+
+    run(story())
+
+
+def test_a_server_that_takes_none_has_the_kernel_refuse_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_room, "takes_descriptors", False)
+    with socket.socket(socket.AF_UNIX) as probe:
+        if not letting_go.refuse(probe):
+            pytest.skip("needs Linux 6.16, which can refuse descriptors")
+
+    async def story() -> None:
+        async with serving() as plain:
+            with talking(plain) as (line, pipes), pytest.raises(PermissionError):
+                line.send(request("t.passed"), pipes.writers[:2])
+
+    run(story())
+
+
+# --- what takes long to close
+
+
+def lingering(seconds: int) -> tuple[socket.socket, socket.socket]:
+    """A connection whose first end takes so long to close: what was sent is never taken (SO_LINGER, socket(7))."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+    near.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            near.send(bytes(65_536))
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, seconds))
+    return near, far
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_one_that_lingers_when_it_is_closed_holds_nobody_up(takes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds each, whoever passes them: with a call, and with half a frame when its sender has hung up."""
+    monkeypatch.setattr(socket_room, "takes_descriptors", takes)
+    monkeypatch.setattr(letting_go, "refuse", lambda sock: False)
+
+    async def story() -> None:
+        async with serving() as ring:
+            began = time.monotonic()
+            for data in (request("t.passed"), request("t.passed")[:9]):
+                near, far = lingering(10)
+                with far, near, talking(ring) as (line, _):
+                    line.send(data[:5], [near.fileno()])
+                    near.close()  # the server has the last one from here on
+                    await asyncio.sleep(0)
+                    line.sock.send(data[5:])
+                    if data == request("t.passed"):
+                        await line.reply()
+                async with asyncio.timeout(5):
+                    other = await ring.talk()
+                    await other.call("t.passed")
+            assert time.monotonic() - began < 5
+
+    run(story())
 
 
 # --- when they are closed
