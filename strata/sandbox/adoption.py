@@ -64,6 +64,7 @@ def _take_back(room: Room, scopes: dict[str, Group]) -> Iterator[Remains]:
         known = loaded if isinstance(loaded, Record) and loaded.key == name else None
         session = _living(room, directory, known) if known else None
         if session:
+            (directory / record.FILE).chmod(record.MODE)  # others could read what older versions wrote
             room.take_back(session)
             journal.send("sandbox.adopted", f"{name.label}: taken back", session=name.label)
         else:

@@ -2,11 +2,12 @@
 """What is known of a session and cannot be asked of systemd or the kernel: one JSON file in its directory.
 
 It lives as long as the session's processes can: it need not survive a power cut, only a death of the room, so it is
-written whole but not synced.
+written whole but not synced. The room alone may read it: the variables of a session hold secrets.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from strata.errors import StrataError
 from strata.sandbox.ids import Key, key
 
 FILE = "session.json"
+MODE = 0o600
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +54,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 def save(directory: Path, record: Record) -> None:
     """Replace the record of the session in `directory`. Raises OSError."""
     new = directory / f".{FILE}.new"
-    new.write_bytes(msgspec.json.encode(record))
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
+    with open(fd, "wb") as file:
+        os.fchmod(fd, MODE)  # one that was left behind keeps its own
+        file.write(msgspec.json.encode(record))
     new.replace(directory / FILE)
 
 
