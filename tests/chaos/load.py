@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""A mixed load: clients in threads, each with verbs by weight and a chance of its own, from the seed and the step."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from typing import Any
+
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # programs are spawned while its threads run
+
+import grpc
+from ledger import Ledger
+from websockets.exceptions import WebSocketException
+from world import World
+
+from strata.errors import StrataError
+
+REFUSED = (StrataError, OSError, HTTPException, WebSocketException, grpc.RpcError)
+"""What a client may get instead of an answer while something is broken."""
+Verb = Callable[["Caller"], None]
+
+
+class WrongAnswer(Exception):
+    """An answer that may not be, whatever is broken."""
+
+
+@dataclass
+class Caller:
+    """What a verb works with. `kept` is what its client remembers from step to step."""
+
+    world: World
+    ledger: Ledger
+    chance: random.Random
+    kept: dict[str, Any]
+
+    def expect(self, right: bool, what: str) -> None:
+        """Raises WrongAnswer with `what` unless `right`."""
+        if not right:
+            raise WrongAnswer(what)
+
+
+@dataclass
+class Client:
+    """`verbs` with their weights; `kept` outlives steps."""
+
+    name: str
+    verbs: Sequence[tuple[int, Verb]]
+    kept: dict[str, Any] = field(default_factory=dict)
+
+
+class Load:
+    """All clients at work, from the start of a step to its `end`."""
+
+    def __init__(self, world: World, ledger: Ledger, clients: Sequence[Client], seed: str) -> None:
+        self._world, self._ledger = world, ledger
+        self.wrong: list[str] = []
+        self.calls = self.refusals = 0
+        self.refused: set[str] = set()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(one, f"{seed}/{one.name}")) for one in clients]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Returns when each client has the answer to what it asked last."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, client: Client, seed: str) -> None:
+        caller = Caller(self._world, self._ledger, random.Random(seed), client.kept)
+        weights, verbs = zip(*client.verbs, strict=True)
+        while not self._stop.is_set():
+            verb = caller.chance.choices(verbs, weights)[0]
+            self.calls += 1
+            try:
+                verb(caller)
+            except REFUSED as error:
+                self.refusals += 1
+                self.refused.add(f"{client.name} {verb.__name__}: {type(error).__name__}: {str(error)[:120]}")
+                self._stop.wait(0.02)  # a client that is refused does not ask again at once
+            except Exception as error:  # noqa: BLE001  whatever it is, it is told
+                kind = "" if isinstance(error, WrongAnswer) else traceback.format_exc(limit=-3)
+                self.wrong.append(f"{client.name} {verb.__name__}: {error} {kind}")
+                self._stop.wait(0.02)
