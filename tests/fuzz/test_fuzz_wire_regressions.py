@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""What the wire targets have found, each by name."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from hostile.door import Hall, heard, send
+
+UPGRADE = (
+    b"GET /api/ws/a/b/shell HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def hall() -> Iterator[Hall]:
+    found = Hall()
+    found.open()
+    yield found
+    found.close()
+
+
+# --- the door
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        (b"Content-Length: 3\r\n\r\nabc", b"400"),
+        (b"".join(b"X-%d: a\r\n" % number for number in range(200)) + b"\r\n", b"431"),
+        (b"X: " + b"a" * 9000 + b"\r\n\r\n", b"431"),
+    ],
+    ids=["a body", "many headers", "a long header"],
+)
+def test_an_upgrade_that_the_library_cannot_read_is_answered_and_closed(hall: Hall, more: bytes, status: bytes) -> None:
+    """It was neither, so that anybody could hold all of the door's connections, for ever."""
+    assert hall.ask([UPGRADE + more]).startswith(b"HTTP/1.1 " + status)
+    hall.check()
+
+
+@pytest.mark.parametrize("path", [b"*", b"/nothing", b"/%ff"])
+def test_a_refused_upgrade_is_no_fault_of_the_doors(hall: Hall, path: bytes) -> None:
+    """An error was logged for each."""
+    assert hall.ask([UPGRADE.replace(b"/api/ws/a/b/shell", path) + b"\r\n"]).startswith(b"HTTP/1.1 4")
+    hall.check()
+
+
+def test_a_text_message_that_is_no_text_is_no_fault_of_the_doors(hall: Hall) -> None:
+    """A traceback was logged for each."""
+    with hall.connect() as sock:
+        send(sock, [UPGRADE + b"\r\n"])
+        assert sock.recv(4096).startswith(b"HTTP/1.1 101 ")
+        send(sock, [b"\x81\x81\0\0\0\0\xff"])
+        with contextlib.suppress(ConnectionResetError):
+            assert b"\x03\xef" in heard(sock)  # 1007
+    hall.check()
