@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -66,6 +67,8 @@ VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
 }
 DRIVERS = ("auto", "fuse", "kernel", "none")
 NETWORKS = ("isolated", "host")
+# By number: a name that begins with 127. is whatever the DNS says.
+_LOOPBACK = re.compile(r"127(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
 
 
 def load(paths: Paths, env: Mapping[str, str] | None = None) -> Settings:
@@ -197,7 +200,7 @@ def _wrong_api(api: ApiSettings) -> str:
 def is_loopback(address: str) -> bool:
     """Whether HOST:PORT can be reached from this machine alone."""
     host = address.rpartition(":")[0]
-    return host in ("localhost", "::1", "[::1]") or host.startswith("127.")
+    return host in ("localhost", "::1", "[::1]") or _LOOPBACK.fullmatch(host) is not None
 
 
 def _check_sandbox(sandbox: SandboxSettings) -> None:
