@@ -148,8 +148,8 @@ def condition(name: str) -> ReadAs:
     bus = "Conditions" if name.startswith("Condition") else "Asserts"
 
     def read(value: str) -> tuple[Property, ...]:
-        triggers, rest = value.startswith("|"), value.removeprefix("|").lstrip()
-        negated, rest = rest.startswith("!"), rest.removeprefix("!").lstrip()
+        triggers, rest = value.startswith("|"), value.removeprefix("|").lstrip(" \t")
+        negated, rest = rest.startswith("!"), rest.removeprefix("!").lstrip(" \t")
         return (Property(bus, "a(sbbs)", [(name, triggers, negated, rest)]),)
 
     return read

@@ -33,11 +33,11 @@ def parse(text: str) -> tuple[Assignment, ...]:
             section = _section(line, number)
             continue
         name, equals, value = line.partition("=")
-        if not equals or not name.strip() or not section:
+        if not equals or not name.strip(_WHITESPACE) or not section:
             raise InvalidArgument(
                 f"cannot read line {number} of a unit: expected Directive=value in a section, not {line!r}"
             )
-        found.append(Assignment(section, name.strip(), value.strip(), number))
+        found.append(Assignment(section, name.strip(_WHITESPACE), value.strip(_WHITESPACE), number))
     return tuple(found)
 
 
