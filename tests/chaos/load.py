@@ -23,7 +23,12 @@ from strata.errors import StrataError
 
 REFUSED = (StrataError, OSError, HTTPException, WebSocketException, grpc.RpcError)
 """What a client may get instead of an answer while something is broken."""
+PAUSE_SECONDS = 0.03
 Verb = Callable[["Caller"], None]
+
+
+class NotNow(Exception):
+    """What a verb works on is not there."""
 
 
 class WrongAnswer(Exception):
@@ -37,7 +42,7 @@ class Caller:
     world: World
     ledger: Ledger
     chance: random.Random
-    kept: dict[str, Any]
+    kept: dict[Any, Any]
 
     def expect(self, right: bool, what: str) -> None:
         """Raises WrongAnswer with `what` unless `right`."""
@@ -51,7 +56,7 @@ class Client:
 
     name: str
     verbs: Sequence[tuple[int, Verb]]
-    kept: dict[str, Any] = field(default_factory=dict)
+    kept: dict[Any, Any] = field(default_factory=dict)
 
 
 class Load:
@@ -78,9 +83,12 @@ class Load:
         weights, verbs = zip(*client.verbs, strict=True)
         while not self._stop.is_set():
             verb = caller.chance.choices(verbs, weights)[0]
+            self._stop.wait(caller.chance.uniform(0, PAUSE_SECONDS))
             self.calls += 1
             try:
                 verb(caller)
+            except NotNow:
+                self.calls -= 1
             except REFUSED as error:
                 self.refusals += 1
                 self.refused.add(f"{client.name} {verb.__name__}: {type(error).__name__}: {str(error)[:120]}")

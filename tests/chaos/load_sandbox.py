@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ledger import ABSENT, Key
-from load import Caller, Client, Verb
+from load import Caller, Client, NotNow, Verb
 from visitor import ACTIONS, Visitor
 from world import World
 
@@ -52,18 +52,16 @@ class User:
         self.owner, self._endpoint = owner, endpoint
 
     @contextlib.contextmanager
-    def _session(self, caller: Caller, must_be_open: bool = True) -> Iterator[tuple[Key, Session] | tuple[None, None]]:
+    def _session(self, caller: Caller, must_be_open: bool = True) -> Iterator[tuple[Key, Session]]:
         key = (self.owner, f"s-{caller.chance.randrange(NAMES)}")
         if must_be_open and not caller.ledger.sure("session", key, OPEN):
-            yield None, None
-            return
+            raise NotNow
         endpoint, token = self._endpoint(caller)
         with Strata(endpoint, token=token, timeout=SECONDS) as strata:
             yield key, strata.session(*map(str, key))
 
     def create(self, caller: Caller) -> None:
         with self._session(caller, must_be_open=False) as (key, session):
-            assert key
             known = caller.ledger.sure("session", key, OPEN)
             with caller.ledger.doing("session", key, OPEN, "created"):
                 found = session.create(limits=LIMITS)
@@ -74,8 +72,6 @@ class User:
 
     def close(self, caller: Caller) -> None:
         with self._session(caller) as (key, session):
-            if key is None:
-                return
             for kind in CHILDREN:
                 caller.ledger.excuse(kind, ABSENT, "its session is closed", of_session(key))
             with caller.ledger.doing("session", key, ABSENT, "closed"):
@@ -86,10 +82,8 @@ class User:
     def remember(self, caller: Caller) -> None:
         """A variable of the shell."""
         with self._session(caller) as (key, session):
-            if key is None:
-                return
             value = str(caller.chance.getrandbits(32))
-            caller.ledger.excuse("variable", "", "a command got no answer", of_session(key))
+            caller.ledger.maybe("variable", key, "", "a command that gets no answer may cost the shell")
             with caller.ledger.doing("variable", key, value):
                 done = session.exec(f"CHAOS={value}; echo $((6 * 7))", timeout=20)
                 if not done.ok:  # it was ended by somebody, and that is told
@@ -98,16 +92,12 @@ class User:
 
     def write(self, caller: Caller) -> None:
         with self._session(caller) as (key, session):
-            if key is None:
-                return
             path, data = f"file-{caller.chance.randrange(3)}", f"{caller.chance.getrandbits(64):x}" * 64
             with caller.ledger.doing("content", (*key, path), data, f"{data[:8]}…"):
                 session.write(path, data)
 
     def read(self, caller: Caller) -> None:
         with self._session(caller) as (key, session):
-            if key is None:
-                return
             path = f"file-{caller.chance.randrange(3)}"
             entry = caller.ledger.of("content").get((*key, path))
             if entry and len(entry.possible) == 1 and entry.possible[0] is not ABSENT:
@@ -119,8 +109,6 @@ class User:
     def run(self, caller: Caller) -> None:
         """In the foreground."""
         with self._session(caller) as (key, session):
-            if key is None:
-                return
             done = session.run(["sh", "-c", "cat; exit 3"], stdin="given", timeout=20)
             if done.ended == "exit":
                 caller.expect((done.exit_code, done.stdout) == (3, "given"), f"{key} run: {done}")
@@ -128,10 +116,8 @@ class User:
     def background(self, caller: Caller) -> None:
         """A run that goes on by itself, and ends or does not."""
         with self._session(caller) as (key, session):
-            if key is None:
-                return
             if len([one for one in caller.ledger.of("run") if one[:2] == key]) > 6:
-                return
+                raise NotNow
             code = caller.chance.randrange(256)
             long = caller.chance.random() < 0.4
             script = "sleep 1000" if long else f"sleep 0.{caller.chance.randrange(10)}; exit {code}"
@@ -143,16 +129,14 @@ class User:
             running = [
                 one for one, entry in caller.ledger.of("run").items() if one[:2] == key and RUNNING in entry.possible
             ]
-            if key is None or not running:
-                return
+            if not running:
+                raise NotNow
             one = sorted(running, key=str)[0]
             with caller.ledger.doing("run", one, ("signal", None), "killed"):
                 session.kill(str(one[2]))
 
     def snapshot(self, caller: Caller) -> None:
-        with self._session(caller) as (key, session):
-            if key is None:
-                return
+        with self._session(caller) as (_, session):
             name = f"p{caller.chance.randrange(2)}"
             one = (self.owner, name)
             if caller.ledger.of("snapshot").get(one) is None:
@@ -166,8 +150,6 @@ class User:
     def terminal(self, caller: Caller) -> None:
         """Look at it, type, read, leave it."""
         with self._session(caller) as (key, session):
-            if key is None:
-                return
             caller.ledger.maybe("terminal", (*key, "t"), PRESENT, "attached")
             with session.shell("t") as terminal:
                 number = caller.chance.randrange(10_000)
@@ -183,9 +165,7 @@ class User:
             caller.ledger.done("terminal", (*key, "t"), PRESENT, "used")
 
     def freeze(self, caller: Caller) -> None:
-        with self._session(caller) as (key, session):
-            if key is None:
-                return
+        with self._session(caller) as (_, session):
             try:
                 session.freeze()
             finally:
@@ -224,21 +204,21 @@ class Guest:
 
     def exec(self, caller: Caller) -> None:
         if not caller.ledger.sure("session", self.KEY, OPEN):
-            return
+            raise NotNow
         with self._visitor(caller).grpc() as rpc:
             done = rpc.exec("echo $((6 * 7))", timeout_ms=20_000)
             caller.expect(done.output in ("42", "") or bool(done.error), f"gRPC exec: {done}")
 
     def close(self, caller: Caller) -> None:
         if not caller.ledger.sure("session", self.KEY, OPEN):
-            return
+            raise NotNow
         with self._visitor(caller).grpc() as rpc, caller.ledger.doing("session", self.KEY, ABSENT, "closed by gRPC"):
             rpc.close()
 
     def web(self, caller: Caller) -> None:
         """A shell in a browser."""
         if not caller.ledger.sure("session", self.KEY, OPEN):
-            return
+            raise NotNow
         number = caller.chance.randrange(10_000)
         with self._visitor(caller).web() as shell:
             shell.type(f"echo $(({number} + 1000000))\n")

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import declared
 from ledger import ABSENT, Key, Ledger
 from load import Client
 from load_core import GOOD, REFUSED, verdict
-from load_sandbox import OPEN, PRESENT, RUNNING, User
+from load_sandbox import OPEN, PRESENT, RUNNING
 from world import World
 
 from strata.client import Client as Strata
@@ -25,7 +25,7 @@ class Sight(NamedTuple):
 
     world: World
     ledger: Ledger
-    tokens: Mapping[Key, str]
+    tokens: Mapping[Any, str]
 
 
 def registrations(sight: Sight) -> Seen:
@@ -73,7 +73,8 @@ def _open(sight: Sight) -> set[Key]:
 
 def contents(sight: Sight) -> Seen:
     """Of files in sessions."""
-    there, seen = _open(sight), {}
+    there = _open(sight)
+    seen: dict[Key, Any] = {}
     with _strata(sight) as strata:
         for key in sight.ledger.of("content"):
             if key[:2] in there:
@@ -87,7 +88,8 @@ def contents(sight: Sight) -> Seen:
 
 def variables(sight: Sight) -> Seen:
     """Of shells; a new shell has none."""
-    there, seen = _open(sight), {}
+    there = _open(sight)
+    seen: dict[Key, Any] = {}
     with _strata(sight) as strata:
         for key in sight.ledger.of("variable"):
             if key in there:
@@ -109,7 +111,8 @@ def runs(sight: Sight) -> Seen:
 
 def terminals(sight: Sight) -> Seen:
     """Those that are there."""
-    there, seen = _open(sight), {}
+    there = _open(sight)
+    seen: dict[Key, Any] = {}
     with _strata(sight) as strata:
         for owner, name in {key[:2] for key in sight.ledger.of("terminal")} & there:
             for one in strata.session(str(owner), str(name)).terminals():
@@ -173,9 +176,6 @@ def settle(sight: Sight, seen: Mapping[str, Seen]) -> None:
     sight.ledger.forget("token", lambda key: key in old)
 
 
-def owners(clients: tuple[Client, ...]) -> Mapping[Key, str]:
+def held_tokens(clients: Sequence[Client]) -> Mapping[Any, str]:
     """The tokens that the client of capabilities holds."""
     return next(one.kept for one in clients if one.name == "capabilities")
-
-
-__all__ = ["OBSERVERS", "Sight", "User", "begin", "judge", "owners", "settle"]

@@ -41,7 +41,7 @@ class Walk:
         self.rows = [row for row in FAULTS if only in row.name]
         self.ledger = Ledger()
         self.clients = (*load_core.clients(), *load_sandbox.clients())
-        self.sight = Sight(over, self.ledger, promised.owners(self.clients))
+        self.sight = Sight(over, self.ledger, promised.held_tokens(self.clients))
         self.done: Counter[str] = Counter()
         self.calls = 0
         promised.begin(self.ledger)
@@ -53,7 +53,7 @@ class Walk:
         over = self.world
         over.baseline |= {
             "mounts": {
-                one.role: {p for p in invariants.mount_points(one.pid) if "/sandbox/sessions/" not in p}
+                one.role: {p for p in invariants.mount_points(over, one.pid) if "/sandbox/sessions/" not in p}
                 for one in over.processes()
                 if one.role in invariants.ROOMS
             },
@@ -145,8 +145,8 @@ class Walk:
         call = self.world.call
         for owner, name in sorted(invariants.sessions(self.world)):
             call("sandbox.close", {"owner": owner, "session": name}, timeout=60)
-        for owner, name in self.ledger.of("snapshot"):
-            call("sandbox.remove_snapshot", {"owner": owner, "name": name}, timeout=60)
+        for snapshot in self.ledger.of("snapshot"):
+            call("sandbox.remove_snapshot", {"owner": snapshot[0], "name": snapshot[1]}, timeout=60)
         for kind in ("session", "snapshot", *load_sandbox.CHILDREN):
             self.ledger.forget(kind, lambda _key: True)
         deadline = time.monotonic() + SETTLE_SECONDS
