@@ -181,7 +181,8 @@ def time_of(text: str) -> int:
         if not found:
             raise ValueError("not of that form")
         offset = "+00:00" if found[3] == "Z" else found[3]
-        since = datetime.fromisoformat(found[1] + offset) - _EPOCH
+        # In UTC, or an offset leads to a year that cannot be written down again.
+        since = datetime.fromisoformat(found[1] + offset).astimezone(UTC) - _EPOCH
     except (ValueError, OverflowError) as error:
         raise InvalidArgument(f"cannot read the time {text[:64]!r}: expected RFC 3339") from error
     return (since.days * 86_400 + since.seconds) * SECOND + int((found[2] or "0").ljust(9, "0"))
