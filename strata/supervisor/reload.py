@@ -77,22 +77,14 @@ class Reload:
         self.board.events.tell("svc.removed", name, "its manifest is gone", unit=service.unit)
 
     def _adopt(self, services: list[Service]) -> None:
-        """New declarations take the place of the old, with what is known of the units."""
-        known = dict(self.board.services)
+        """New declarations take the place of the old. A service that is known stays the object that it is: who waits
+        for it, or asks for its health, goes on to see it."""
+        known, self.board.services = self.board.services, {}
         for service in services:
             old = known.get(service.name)
             if old:
-                service.status, service.socket = (
-                    old.status,
-                    (old.socket or service.socket) if service.socket_unit else None,
-                )
-                service.stop_wished, service.answered, service.turn = old.stop_wished, old.answered, old.turn
-                service.state, service.since = old.state, old.since
-                service.looked_at, service.crash_told = old.looked_at, old.crash_told
-        kept = {service.name: service for service in services}
-        self.board.services = {}
-        for service in kept.values():
-            self.board.add(service)
+                old.declare_anew(service)
+            self.board.add(old or service)
 
     async def _try(self, action: Action, work: Any) -> list[str]:
         try:

@@ -123,6 +123,12 @@ class Service:
             return ""
         return "its unit changed" if self.manifest.core else "its manifest changed"
 
+    def declare_anew(self, other: Service) -> None:
+        """Take over another's declaration; what is known of the units stays."""
+        self.manifest, self.texts, self.units, self.marks = other.manifest, other.texts, other.units, other.marks
+        self.socket = (self.socket or other.socket) if self.socket_unit else None
+        self.unstartable = other.unstartable
+
     def observation(self) -> Observation:
         """What the state is computed from."""
         answered = bool(self.answered) if self.probed else None
