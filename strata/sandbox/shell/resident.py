@@ -28,6 +28,7 @@ from strata.sandbox.shell.exchange import pipe, subdirectory, write
 from strata.sandbox.shell.meter import Meter
 from strata.sandbox.shell.report import Report, Reports
 from strata.sandbox.shell.slot import Slot
+from strata.sockets.letting_go import CLOSER
 
 START_SECONDS = 10.0
 MOVE_SECONDS = 5.0
@@ -181,14 +182,19 @@ class Resident:
         return await self.interrupt()
 
     def _take_writers(self) -> None:
-        """The order of writes is exact where the mode of the shell's own ends can be set (ptrace(2) access)."""
-        with contextlib.suppress(OSError):
-            out = kernel.pidfd_getfd(self._pidfd, self.dialect.numbers.out)
-            try:
-                self.slot.keep_writers((out, kernel.pidfd_getfd(self._pidfd, self.dialect.numbers.err)))
-            except OSError:
-                os.close(out)
-                raise
+        """The order of writes is exact where the mode of the shell's own ends can be set (ptrace(2) access).
+
+        Those inside may have put anything in their place, such as a socket whose last close waits for them."""
+        taken: list[int] = []
+        try:
+            for number in (self.dialect.numbers.out, self.dialect.numbers.err):
+                taken.append(kernel.pidfd_getfd(self._pidfd, number))
+            if self.slot.keep_writers((taken[0], taken[1])):
+                taken = []
+        except OSError:
+            return
+        finally:
+            CLOSER.close(taken)
 
     def _next(self) -> int:
         self._number += 1

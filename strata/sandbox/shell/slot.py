@@ -78,9 +78,12 @@ class Slot:
         self.keep_writers((out, err))
         return out, err
 
-    def keep_writers(self, writers: tuple[int, int]) -> None:
-        """The shell's own write ends, by which their mode can be changed. Takes them over."""
+    def keep_writers(self, writers: tuple[int, int]) -> bool:
+        """The shell's own write ends, by which their mode can be changed. Takes them over, if they are these pipes'."""
+        if not all(map(_same_pipe, writers, self._fds)):
+            return False
         self._writers = writers
+        return True
 
     def begin(self, gathered: Gathered) -> None:
         """From now on what is written is an exec's."""
@@ -221,3 +224,7 @@ class Slot:
         writers, self._writers = self._writers, ()
         for fd in writers:
             os.close(fd)
+
+
+def _same_pipe(writer: int, reader: int) -> bool:
+    return reader >= 0 and os.path.sameopenfile(writer, reader)
