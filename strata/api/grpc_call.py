@@ -90,13 +90,25 @@ def answering(door: Door, function: Function) -> Callable[[Stream[Any, Any]], Aw
             await function(Call(door, stream))
         except StrataError as error:
             await _fail(stream, error)
-        except NotImplementedError:
-            raise GRPCError(Status.UNIMPLEMENTED, "cannot read the message: it is compressed") from None
-        except (GRPCError, StreamTerminatedError):
+        except (GRPCError, StreamTerminatedError, NotImplementedError):
             raise
         except Exception:
             log.exception("cannot answer a gRPC call")
             await _fail(stream, Internal("internal error; the journal has the details"))
+
+    return handle
+
+
+def uncompressed(
+    function: Callable[[Stream[Any, Any]], Awaitable[None]],
+) -> Callable[[Stream[Any, Any]], Awaitable[None]]:
+    """The same handler; a message that is compressed, which the library cannot read, is its sender's fault."""
+
+    async def handle(stream: Stream[Any, Any]) -> None:
+        try:
+            await function(stream)
+        except NotImplementedError:
+            raise GRPCError(Status.UNIMPLEMENTED, "cannot read the message: it is compressed") from None
 
     return handle
 

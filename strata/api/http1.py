@@ -6,16 +6,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
-from websockets.exceptions import InvalidMessage
 
 from strata.api import framing
 from strata.api.held import Held
 from strata.api.limits import LIMITS, DoorLimits
 from strata.api.mount import Asgi
+from strata.api.upgraded import Upgraded, own_fault
 
 _DISCARDED = 64 * 1_048_576  # bytes of a body that nobody wanted, read so that its client gets to read the answer
 _GRACE = 3.0  # seconds for running requests at the end
@@ -87,13 +88,9 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def handle_websocket_upgrade(self) -> None:
-        """What the library cannot read as an upgrade it neither answers nor ends."""
         super().handle_websocket_upgrade()
-        protocol = self.transport.get_protocol()
-        error = protocol.conn.handshake_exc  # type: ignore[attr-defined]
-        if error is not None and not self.transport.is_closing():
-            large = not isinstance(error, InvalidMessage)  # more than 128 headers, or one of more than 8 KiB
-            self._refuse(*((431, "the headers are too large") if large else (400, "this is no upgrade to a WebSocket")))
+        if wrong := cast(Upgraded, self.transport.get_protocol()).wrong:
+            self._refuse(*wrong)
 
     def send_400_response(self, msg: str) -> None:
         self._end(*self._why)
@@ -163,12 +160,6 @@ class HttpProtocol(HttpToolsProtocol):
             timer.cancel()
 
 
-def _own_fault(record: logging.LogRecord) -> bool:
-    """Of what the library logs as errors two are a client's: a text message of a WebSocket that is no text, and an
-    upgrade that was refused with a response of ours."""
-    return not str(record.msg).startswith(("Invalid UTF-8", "ASGI callable returned without completing handshake"))
-
-
 class Http1:
     """The HTTP/1 side of the door, WebSockets included."""
 
@@ -179,7 +170,7 @@ class Http1:
         self._config = Config(
             app,
             http="httptools",
-            ws="websockets-sansio",
+            ws=Upgraded,
             ws_max_size=limits.message_bytes,
             ws_ping_interval=limits.ping_seconds,
             ws_ping_timeout=limits.ping_seconds,
@@ -196,7 +187,7 @@ class Http1:
         self._config.load()
         # What clients do wrong is told to them; only our own faults are logged.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        logging.getLogger("uvicorn.error").addFilter(_own_fault)
+        logging.getLogger("uvicorn.error").addFilter(own_fault)
         logging.getLogger("uvicorn.access").disabled = True
 
     def protocol(self) -> asyncio.Protocol:

@@ -4,10 +4,16 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import unittest.mock
 from collections.abc import Iterator
 
+import hpack
 import pytest
 from hostile.door import Hall, heard, send
+from targets import grpc
+
+from strata.api.upgraded import Upgraded
 
 UPGRADE = (
     b"GET /api/ws/a/b/shell HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good\r\nUpgrade: websocket\r\n"
@@ -56,4 +62,40 @@ def test_a_text_message_that_is_no_text_is_no_fault_of_the_doors(hall: Hall) -> 
         send(sock, [b"\x81\x81\0\0\0\0\xff"])
         with contextlib.suppress(ConnectionResetError):
             assert b"\x03\xef" in heard(sock)  # 1007
+    hall.check()
+
+
+def test_who_speaks_before_his_upgrade_is_answered_is_cut_off_without_a_fault_of_the_doors(hall: Hall) -> None:
+    """An assertion of the library's failed, and its traceback was logged."""
+    upgrade = UPGRADE.replace(b"/api/ws/a/b/shell", b"/api/v1/sessions/a/b/terminals/main")
+    for _ in range(20):
+        with hall.connect() as sock:
+            send(sock, [upgrade + b"\r\n", b"\x00\x00", b"\xff\xff\xff"])
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)
+            heard(sock)
+        hall.check()
+
+
+def test_what_a_client_sends_before_its_upgrade_is_answered_is_not_kept_without_bound(hall: Hall) -> None:
+    protocol = Upgraded(hall.http1._config, hall.http1._state, {})
+    transport = unittest.mock.Mock()
+    protocol.transport, protocol.handshake_initiated = transport, True
+    for _ in range(100):
+        protocol.data_received(b"\0" * 1000)
+    assert transport.abort.called
+    assert len(protocol.conn.reader.buffer) <= 65_536
+
+
+@pytest.mark.parametrize("path", ["/grpc.health.v1.Health/Check", "/strata.v1.SandboxService/Stats"])
+def test_a_compressed_message_is_its_senders_fault(hall: Hall, path: str) -> None:
+    """Of health and reflection, it was an internal error, and a traceback was logged for each."""
+    request = grpc._frame(grpc.HEADERS, 4, 1, hpack.Encoder().encode(grpc.HEAD | {":path": path}))
+    message = grpc._frame(grpc.DATA, 1, 1, b"\x01\x00\x00\x00\x01x")
+    with hall.connect() as sock:
+        send(sock, [grpc._BEGIN + request + message])
+        found = b""
+        while grpc.status(found) is None:
+            found += sock.recv(65_536)
+    assert grpc.status(found) == "12"  # UNIMPLEMENTED
     hall.check()

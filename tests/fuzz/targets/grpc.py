@@ -28,6 +28,10 @@ DICTIONARY = (
 )  # fmt: skip
 DATA, HEADERS, RESET, SETTINGS, PING = 0, 1, 3, 4, 6
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
+HEAD = {
+    ":method": "POST", ":scheme": "http", ":path": "/", ":authority": "localhost", "te": "trailers",
+    "content-type": "application/grpc", "authorization": "Bearer good",
+}  # fmt: skip
 _UNKNOWN, _INTERNAL = "2", "13"
 _PATHS = (
     *(
@@ -107,10 +111,9 @@ def _frames(script: Script) -> bytes:
 
 def _headers(script: Script, encoder: hpack.Encoder, stream: int) -> bytes:
     path, flags, more = script.one(_PATHS), script.byte(), script.some()
-    headers = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost")]
-    headers += [("te", "trailers"), ("content-type", "application/grpc")]
-    if not flags & 2:
-        headers.append(("authorization", "Bearer good"))
+    headers = list((HEAD | {":path": path}).items())
+    if flags & 2:
+        headers.pop()
     name, _, value = more.decode("latin-1").partition("=")
     if name:
         headers.append((name, value * (300 if flags & 8 else 1)))
@@ -146,11 +149,21 @@ def _talk(parts: list[bytes]) -> bytes:
 
 def _judge(answer: bytes) -> None:
     """It is frames of HTTP/2; headers can be read, and statuses are the caller's fault, if anybody's."""
-    decoder = hpack.Decoder()
+    for told in _heads(answer):
+        assert told.get("grpc-status") not in (_UNKNOWN, _INTERNAL), told
+
+
+def status(answer: bytes) -> str | None:
+    """The first status that a call ended with."""
+    return next((told["grpc-status"] for told in _heads(answer) if "grpc-status" in told), None)
+
+
+def _heads(answer: bytes) -> list[dict[str, str]]:
+    decoder, found = hpack.Decoder(), []
     while len(answer) >= 9:
         size, kind, flags = int.from_bytes(answer[:3], "big"), answer[3], answer[4]
         payload, answer = answer[9 : 9 + size], answer[9 + size :]
         if kind == HEADERS and len(payload) == size:
             assert flags & _END_HEADERS, "headers that go on in another frame"
-            told = dict(decoder.decode(payload))
-            assert told.get("grpc-status") not in (_UNKNOWN, _INTERNAL), told
+            found.append(dict(decoder.decode(payload)))
+    return found

@@ -68,7 +68,8 @@ def check(data: bytes) -> None:
     opened = _SESSION_ID.search(answer)
     if opened and opened[1] != _session:
         _judge(_post(b"", opened[1], b"DELETE"))
-    if verb == b"DELETE" or answer.startswith(b"HTTP/1.1 404"):
+    if not way & 1 and (verb == b"DELETE" or answer.startswith(b"HTTP/1.1 404")):
+        _post(b"", _session, b"DELETE")
         _renew()
     _HALL.check()
 
