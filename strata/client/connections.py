@@ -20,6 +20,12 @@ from strata.errors import BY_CODE, Internal, InvalidArgument, StrataError, Unava
 
 JSON = "application/json"
 MOST_IDLE = 8
+MOST = 512 * 1_048_576
+"""Bytes of an answer that is read whole: more than any service says."""
+
+MOST_LINE = 8 * 1_048_576
+"""Bytes of one event of a stream."""
+
 _BROKEN = (OSError, http.client.HTTPException)
 _REFUSED = 400
 _BY_STATUS = {400: 1, 401: 2, 403: 3, 404: 4, 413: 1, 416: 1, 429: 7, 409: 8, 503: 6}
@@ -171,11 +177,31 @@ def read_json(raw: bytes) -> Any:
         raise Internal(f"cannot read the answer: {error}") from error
 
 
+def whole(response: http.client.HTTPResponse) -> bytes:
+    """All of a response's body. Raises Internal when it is longer than any answer is, IncompleteRead."""
+    raw = response.read(MOST)
+    if response.length:  # only without a bound would it tell by itself that the rest did not come
+        raise http.client.IncompleteRead(raw, response.length)
+    if len(raw) == MOST:
+        raise Internal(f"cannot read the answer: it has more than {MOST} bytes")
+    return raw
+
+
+def lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """A response's body, line by line. Raises Internal for one that is longer than any event is."""
+    while line := response.readline(MOST_LINE):
+        if len(line) == MOST_LINE:
+            raise Internal(f"cannot read the answer: a line of it has more than {MOST_LINE} bytes")
+        yield line
+
+
 def refusal(body: Any, status: int = 500) -> StrataError:
     """The typed error of a body that the door sends with a status from 400 on."""
     if not isinstance(body, dict):
         return BY_CODE[_BY_STATUS.get(status, 5)](f"the door answered with status {status}")
-    error = BY_CODE.get(body.get("code") or _BY_STATUS.get(status, 5), Internal)(str(body.get("error", "no message")))
+    code = body.get("code")
+    known = code if isinstance(code, int) and code else _BY_STATUS.get(status, 5)
+    error = BY_CODE.get(known, Internal)(str(body.get("error", "no message")))
     details = body.get("details")
     error.details = details if isinstance(details, dict) else {}
     return error
@@ -184,10 +210,10 @@ def refusal(body: Any, status: int = 500) -> StrataError:
 def _check(response: http.client.HTTPResponse, passing: int) -> None:
     if response.status < _REFUSED or response.status == passing:
         return
-    raw = response.read()
+    raw = whole(response)
     try:
         body = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = {"error": raw.decode("utf-8", "replace").strip() or f"the door answered {response.status}"}
     raise refusal(body, response.status)
 

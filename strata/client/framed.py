@@ -12,6 +12,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from strata.client.connections import MOST as MOST_WHOLE
 from strata.client.connections import read_json, refusal
 from strata.client.descriptors import b64
 from strata.errors import Internal, Unavailable
@@ -73,6 +74,8 @@ def read(response: Readable, sinks: Mapping[int, Sink]) -> Any:
     """Give each frame to its sink; the result at the end. Raises StrataError."""
     while True:
         kind, size = _HEAD.unpack(_exactly(response, _HEAD.size))
+        if kind in (RESULT, ERROR) and size > MOST_WHOLE:
+            raise Internal(f"cannot read the answer: its result has {size} bytes")
         if kind == RESULT:
             return read_json(_exactly(response, size, to_end=True))
         if kind == ERROR:
@@ -114,7 +117,7 @@ def write(descriptor: int, data: bytes) -> None:
 def _exactly(response: Readable, size: int, to_end: bool = False) -> bytes:
     parts = bytearray()
     while len(parts) < size:
-        part = response.read(size - len(parts))
+        part = response.read(min(size - len(parts), PIECE))  # as much is set aside as is asked for
         if not part:
             raise Unavailable("the answer was cut off: the door, or what is between, hung up")
         parts += part

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from typing import Any
 
 from strata.client import framed, routes
-from strata.client.connections import JSON, Connections, read_json, refusal
+from strata.client.connections import JSON, Connections, lines, read_json, refusal, whole
 from strata.client.descriptors import Stdio
 from strata.client.feeding import pieces
 from strata.client.place import Place
@@ -32,12 +32,12 @@ class HttpTransport:
         body = json.dumps(target.rest).encode() if target.verb in ("POST", "PUT") else None
         headers = {"Content-Type": JSON} if body else {}
         with self._connections.response(target, headers, body, patient=patient) as response:
-            return read_json(response.read())
+            return read_json(whole(response))
 
     def stream(self, method: str, params: Params) -> Generator[Any, None, None]:
         target = routes.target(method, params)
         with self._connections.response(target, {"Accept": "application/x-ndjson"}) as response:
-            while line := response.readline():
+            for line in lines(response):
                 item = read_json(line)
                 if isinstance(item, dict) and {"error", "code", "name"} <= item.keys():
                     raise refusal(item)
@@ -49,7 +49,7 @@ class HttpTransport:
         headers = {"Content-Type": BYTES} | ({} if size is None else {"Content-Length": str(size)})
         target = routes.target("sandbox.put", wanted, query=True)
         with self._connections.response(target, headers, pieces(source)) as response:
-            return read_json(response.read())
+            return read_json(whole(response))
 
     def get(self, method: str, params: Params, sink: int) -> Any:
         if params.get("offset") or params.get("size"):
@@ -96,7 +96,7 @@ class HttpTransport:
             if response.status == NO_SUCH_RANGE:
                 response.read()
                 return {"size": 0, "sha256": digest.hexdigest(), "eof": True}
-            told = int(response.headers.get("Content-Length", -1))
+            told = response.length  # None where the answer does not say
             while piece := response.read(framed.PIECE):
                 framed.write(sink, piece)
                 digest.update(piece)

@@ -112,5 +112,9 @@ def check_arrived(fd: int, answer: Any, what: str) -> None:
 def take_mode(fd: int, mode: str) -> None:
     """Who may read the copy may execute it, when the original can be executed."""
     found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode) and int(mode or "0", 8) & 0o100:
+    try:
+        executable = int(mode or "0", 8) & 0o100
+    except (TypeError, ValueError) as error:
+        raise Internal(f"cannot read the answer: {mode!r} is no mode") from error
+    if stat.S_ISREG(found.st_mode) and executable:
         os.fchmod(fd, stat.S_IMODE(found.st_mode) | (found.st_mode & 0o444) >> 2)

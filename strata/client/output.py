@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from strata.client.results import Chunk, RunInfo, as_bytes, fill
+from strata.client.results import Chunk, RunInfo, as_bytes, fill, whole
 from strata.client.results_files import Event
 from strata.errors import Internal
 
@@ -44,7 +44,7 @@ def chunk(item: Any) -> Chunk | RunInfo:
     if "stream" not in item:
         return fill(RunInfo, item)
     data = as_bytes(str(item.get("data", "")), str(item.get("data_b64", "")))
-    return Chunk(str(item["stream"]), int(item.get("offset", 0)), data, int(item.get("lost", 0)))
+    return Chunk(str(item["stream"]), whole(item.get("offset", 0)), data, whole(item.get("lost", 0)))
 
 
 def event(item: Any) -> Event:

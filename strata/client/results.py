@@ -209,6 +209,13 @@ def listed(found: Any, under: str) -> list[Any]:
     return items
 
 
+def whole(found: Any) -> int:
+    """A whole number of an answer. Raises Internal."""
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise Internal("cannot read the answer: something in it should be a whole number")
+    return found
+
+
 def as_bytes(text: str, b64: str) -> bytes:
     """Bytes that an answer tells as text or, where they are no UTF-8, in base64."""
     try:

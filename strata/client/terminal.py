@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from strata.client.results import TerminalEnd, TerminalInfo, fill
+from strata.client.results import TerminalEnd, TerminalInfo, fill, whole
 from strata.client.transport import Line
 from strata.errors import Internal
 
@@ -68,4 +68,4 @@ def attached(first: Any) -> tuple[TerminalInfo, int | None, int, int]:
     told = first.get("attached") if isinstance(first, dict) else None
     if not isinstance(told, dict):
         raise Internal("cannot attach: the answer does not tell to what")
-    return fill(TerminalInfo, told), told.get("viewer"), int(told.get("offset", 0)), int(told.get("lost", 0))
+    return fill(TerminalInfo, told), told.get("viewer"), whole(told.get("offset", 0)), whole(told.get("lost", 0))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import queue
 import select
 import socket
@@ -13,9 +12,10 @@ from collections.abc import Generator
 from typing import Any
 
 from strata.client import websocket
+from strata.client.connections import read_json
 from strata.client.transport import Line
 from strata.client.websocket import BINARY, CLOSE, PING, PONG, TEXT, Decoder, Message
-from strata.errors import Internal, StrataError, Unavailable
+from strata.errors import StrataError, Unavailable
 
 _PIECE = 65_536
 _TYPED = 4_096
@@ -90,7 +90,7 @@ class _Bridge:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody looks any more
                 self._theirs.sendall(message.data)
         elif message.kind == TEXT:
-            self._told.put(_event(message.data))
+            self._told.put(read_json(message.data))
         elif message.kind == PING:
             self._sock.sendall(websocket.encode(PONG, message.data))
         elif message.kind == CLOSE:
@@ -107,10 +107,3 @@ class _Bridge:
         if data:
             self._sock.sendall(websocket.encode(BINARY, data))
         return bool(data)
-
-
-def _event(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise Internal(f"cannot read what the door tells of the terminal: {error}") from error

@@ -71,13 +71,17 @@ def _head(sock: socket.socket) -> tuple[int, http.client.HTTPMessage, bytes]:
     head, _, rest = data.partition(b"\r\n\r\n")
     first, _, fields = head.partition(b"\r\n")
     words = first.split()
-    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
+    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit() or len(words[1]) != 3:
         raise Internal("cannot open a WebSocket: what answers does not speak HTTP")
-    return int(words[1]), http.client.parse_headers(io.BytesIO(fields + b"\r\n\r\n")), rest
+    try:
+        return int(words[1]), http.client.parse_headers(io.BytesIO(fields + b"\r\n\r\n")), rest
+    except http.client.HTTPException as error:
+        raise Internal(f"cannot open a WebSocket: {error}") from error
 
 
 def _body(sock: socket.socket, answer: http.client.HTTPMessage, rest: bytes) -> object:
-    length = int(answer.get("Content-Length") or 0)
+    told = str(answer.get("Content-Length") or "0")
+    length = int(told) if told.isdecimal() and len(told) < 9 else 0
     while len(rest) < min(length, _HEAD) and (piece := sock.recv(_HEAD)):
         rest += piece
     try:
