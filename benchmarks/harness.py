@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Action = Callable[[], object]
 
@@ -25,6 +25,8 @@ class Figure(NamedTuple):
     at_least: float | None = None
     spread: tuple[float, float] | None = None  # quartiles of `measured`
     note: str = ""
+    part: str = ""  # of the run that it was taken in
+    details: Mapping[str, Any] | None = None  # for programs: what a table or plot is made of
 
     @property
     def verdict(self) -> str:
@@ -78,8 +80,8 @@ def timed(action: Action) -> float:
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float]:
-    """First and third quartile."""
-    low, _, high = statistics.quantiles(values, n=4)
+    """First and third quartile, of two values at least: linear between them, so never beyond what was seen."""
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, high
 
 

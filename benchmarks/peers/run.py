@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Measures all peers beside the systemd that runs Strata: settings as JSON on standard input, records as lines of JSON
+on standard output. Started by benchmarks/sandboxes.py."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers import processes, started
+from benchmarks.peers.contract import SAME, Peer, Tools
+from benchmarks.peers.table import OURS, PEERS
+from benchmarks.peers.works import WORKS, Runner, Work, pairs
+
+
+def say(**record: Any) -> None:
+    print(json.dumps(record), flush=True)
+
+
+def describe(peer: Peer, tools: Tools) -> bool:
+    """Say what it is; whether it can be measured."""
+    why, version = peer.missing(tools), ""
+    if not why:
+        try:
+            version = peer.version(tools)
+        except (OSError, RuntimeError) as error:
+            why = f"cannot be asked for its version: {error}"
+    same = all(getattr(peer.isolation, name) for name in SAME)
+    say(
+        kind="peer",
+        peer=peer.name,
+        what=peer.what,
+        version=version,
+        missing=why,
+        same=same,
+        isolation=peer.isolation._asdict(),
+        execute=peer.execute,
+    )
+    return not why
+
+
+def measure(peer: Peer, tools: Tools, only: list[str]) -> None:
+    """All works of one peer; one that fails is said, and the next is tried."""
+    with peer.around(tools):
+        before = processes.all_of_them()
+        for work in WORKS:
+            if work.name in (only or [each.name for each in WORKS]) and work.fits(peer):
+                _one(work, peer, tools)
+                _sweep(tools, before)
+
+
+def _one(work: Work, peer: Peer, tools: Tools) -> None:
+    head = {"kind": "work", "peer": peer.name, "work": work.name, "what": work.what, "unit": work.unit}
+    print(f"  {peer.name}: {work.name}", file=sys.stderr, flush=True)
+    try:
+        found = pairs(work, Runner(OURS, tools), Runner(peer, tools))
+    except (OSError, RuntimeError, TimeoutError) as error:
+        say(**head, failed=f"{type(error).__name__}: {error}"[:400])
+        return
+    say(**head, ours=found.ours, theirs=found.theirs, remark=found.remark)
+
+
+def _sweep(tools: Tools, before: set[int]) -> None:
+    """End what a failure left, and remove its files."""
+    left = set(tools.scratch.glob("p[0-9]*"))
+    ours = {pid for pid in processes.all_of_them() - before if not _is_strata(pid)}
+    if not left and not ours:
+        return
+    processes.end(ours)
+    deadline = time.monotonic() + 5.0
+    while (processes.all_of_them() & ours) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_strata(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return f"strata-sandbox-{processes.OWNER}-" in Path(f"/proc/{pid}/cgroup").read_text()
+    return False
+
+
+def main() -> int:
+    given = json.loads(sys.stdin.readline())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    processes.adopt()
+    scratch = Path(tempfile.mkdtemp(prefix="strata-peers-", dir="/var/tmp"))
+    scratch.chmod(0o755)
+    tools = Tools(Path(given["peers"]), scratch, given["settings"])
+    try:
+        with OURS.around(tools):
+            describe(OURS, tools)
+            for peer in PEERS:
+                wanted = not given["only"] or any(word in peer.name for word in given["only"])
+                if wanted and describe(peer, tools):
+                    measure(peer, tools, given["works"])
+    finally:
+        processes.end(set(started.PIDS))
+        shutil.rmtree(scratch, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
