@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
 
 from strata.sandbox.launching import Forked, kill
 
@@ -25,6 +27,21 @@ class Ended(NamedTuple):
     stage: str = ""
     errno: int = 0
     message: str = ""
+
+
+class _Word(msgspec.Struct, frozen=True):
+    """What a keeper says (launcher/spawn.py). It is the session's user: one that was taken over may say anything."""
+
+    exit_code: Annotated[int, Meta(ge=0, le=255)] | None = None
+    signal: Annotated[int, Meta(ge=1, le=64)] | None = None
+    cpu_ms: Annotated[float, Meta(ge=0, le=1e15)] = 0.0
+    max_rss: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    stage: Annotated[str, Meta(max_length=16)] = ""
+    errno: Annotated[int, Meta(ge=0, le=4095)] | None = None
+    message: Annotated[str, Meta(max_length=4096)] = ""
+
+
+_word = msgspec.json.Decoder(_Word)
 
 
 class Child:
@@ -92,12 +109,14 @@ def _ended(line: bytes) -> Ended:
     if not line:
         return _unknown("its keeper was killed")
     try:
-        said = json.loads(line)
-        if "stage" in said:
-            return Ended(None, None, 0.0, 0, said["stage"], int(said["errno"] or 0), str(said["message"]))
-        return Ended(said.get("exit_code"), said.get("signal"), float(said["cpu_ms"]), int(said["max_rss"]))
-    except (ValueError, TypeError, KeyError, AttributeError):
+        said = _word.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _unknown("its keeper's word makes no sense")
+    if said.stage:
+        return Ended(None, None, 0.0, 0, said.stage, said.errno or 0, said.message)
+    if (said.exit_code is None) == (said.signal is None):
+        return _unknown("its keeper's word makes no sense")
+    return Ended(said.exit_code, said.signal, said.cpu_ms, said.max_rss)
 
 
 def _unknown(why: str) -> Ended:

@@ -32,6 +32,7 @@ FORK_SECONDS = 20.0
 """It answers in milliseconds; one that is so late hangs."""
 
 _READ_BYTES = 65_536
+_LONGEST_SENTENCE = 16_384  # names two paths, which are at most 4096 bytes each
 
 
 class Forked(NamedTuple):
@@ -251,18 +252,22 @@ async def _answers(
 
 
 def _said(line: bytes) -> dict[str, Any]:
+    """One message of a worker, which is the session's user: one that was taken over may say anything."""
     try:
-        message: dict[str, Any] = json.loads(line)
-    except ValueError as error:
-        raise Internal("cannot finish: what the worker answers makes no sense") from error
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        message = None
+    if not isinstance(message, dict) or not all(isinstance(part, dict) for part in message.values()):
+        raise Internal("cannot finish: what the worker answers makes no sense")
     return message
 
 
 def _error(said: dict[str, Any]) -> StrataError:
     """A worker's error. Code 0 is the system's: what the caller asked for does not go on those files."""
-    kind = BY_CODE.get(said["code"], InvalidArgument if said["code"] == 0 else Internal)
-    error = kind(str(said["message"]))
-    error.details = dict(said["details"])
+    code, details = said.get("code"), said.get("details")
+    kind = InvalidArgument if code == 0 else BY_CODE.get(code if isinstance(code, int) else 0, Internal)
+    error = kind(str(said.get("message", ""))[:_LONGEST_SENTENCE])
+    error.details = details if isinstance(details, dict) else {}
     return error
 
 

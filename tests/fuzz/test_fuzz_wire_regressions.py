@@ -7,13 +7,16 @@ import contextlib
 import socket
 import unittest.mock
 from collections.abc import Iterator
+from pathlib import Path
 
 import hpack
 import pytest
 from hostile.door import Hall, heard, send
-from targets import grpc
+from targets import agent, client, grpc
 
 from strata.api.upgraded import Upgraded
+from strata.client import local
+from strata.errors import Internal
 
 UPGRADE = (
     b"GET /api/ws/a/b/shell HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good\r\nUpgrade: websocket\r\n"
@@ -99,3 +102,77 @@ def test_a_compressed_message_is_its_senders_fault(hall: Hall, path: str) -> Non
             found += sock.recv(65_536)
     assert grpc.status(found) == "12"  # UNIMPLEMENTED
     hall.check()
+
+
+# --- what a sandbox may hold the other end of
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[None]:
+    agent.setup()
+    yield
+    agent.teardown()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        b'{"exit_code":0,"cpu_ms":1,"max_rss":1e999}\n',
+        b"[" * 60_000 + b"\n",
+        b'{"exit_code":"0","cpu_ms":1,"max_rss":1}\n',
+        b'{"exit_code":[0],"cpu_ms":NaN,"max_rss":1}\n',
+        b'{"signal":1234567,"cpu_ms":1,"max_rss":1}\n',
+        b'{"exit_code":0,"signal":9,"cpu_ms":1,"max_rss":1}\n',
+        b'{"stage":["exec"],"errno":2,"message":"x"}\n',
+        b"{}\n",
+    ],
+    ids=["infinite", "deep", "text", "list", "no signal", "both", "no stage", "neither"],
+)
+def test_a_keepers_word_that_makes_no_sense_is_an_end_that_is_not_known(room: None, word: bytes) -> None:
+    """The first two raised in the loop's reader, which was called again and again for ever; the others were believed,
+    or broke what was made of them."""
+    agent.check(b"\x00\x00" + word)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[" * 60_000, b"5", b'{"error":5}', b'{"error":{"code":[]}}', b'{"error":{}}', b'{"result":[]}', b'{"item":"x"}'],
+    ids=["deep", "number", "error", "code", "empty", "result", "item"],
+)
+def test_an_answer_of_a_worker_that_makes_no_sense_is_one_of_the_eight_errors(room: None, line: bytes) -> None:
+    agent.check(b"\x01\x00" + line + b"\n")
+
+
+# --- the client
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[None]:
+    client.setup()
+    yield
+    client.teardown()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x01\x02" + client._http(b'{"error":"x","code":[]}', b"400 Bad"),
+        b"\x01\x02" + client._http(b"[" * 5000, b"500 Bad"),
+        b"\x01\x05HTTP/1.1 206 Partial\r\nContent-Length: x\r\n\r\nabc",
+        b"\x01\x0bHTTP/1.1 400 Bad\r\nContent-Length: x\r\n\r\n{}",
+        b"\x01\x0bHTTP/1.1 400 Bad\r\n" + b"A: b\r\n" * 200 + b"\r\n",
+        b"\x01\x0bHTTP/1.1 " + b"4" * 5000 + b" Bad\r\n\r\n",
+        b"\x01\x01" + client._http(b"\x03\0\0\0\xff\xff\xff\xff{}"),
+        b"\x00\x0a" + client._framed(b'{"ok":true,"more":true,"result":{"stream":"stdout","offset":[]}}'),
+        b"\x00\x0b" + client._framed(b'{"ok":true,"more":true,"result":{"attached":{"terminal":"x","offset":"y"}}}'),
+        b"\x00\x04" + client._framed(b'{"ok":true,"result":{"size":0,"sha256":"","mode":"rwx"}}'),
+    ],
+    ids=["code", "deep", "part", "upgrade", "headers", "status", "size", "offset", "attached", "mode"],
+)
+def test_an_answer_that_makes_no_sense_is_one_of_the_eight_errors(service: None, data: bytes) -> None:
+    client.check(data)
+
+
+def test_a_mode_that_is_none_is_a_fault_of_the_service(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as file, pytest.raises(Internal, match="mode"):
+        local.take_mode(file.fileno(), "rwx")
