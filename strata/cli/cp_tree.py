@@ -14,12 +14,13 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
+from typing import Any
 
 from strata.cli import output, sandboxes
 from strata.cli.landing import umask
 from strata.cli.place import Place
 from strata.cli.table import printable
-from strata.errors import Conflict, Internal, StrataError
+from strata.errors import Conflict, Internal
 
 _PIECE = 1 << 20
 
@@ -76,7 +77,7 @@ def _beside(work: Callable[[int], None], writes: bool) -> Iterator[int]:
             work(its)
         except BrokenPipeError:
             pass  # the other side ended early, and says why
-        except (OSError, tarfile.TarError, StrataError) as error:
+        except Exception as error:  # noqa: BLE001  raised by who waits: a thread that dies in silence has copied nothing
             failures.append(error)
         finally:
             os.close(its)
@@ -103,16 +104,23 @@ class Unpacking:
         """Unpack what comes from `fd` until it ends. Raises OSError, TarError."""
         root = os.open(self.target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with (
-                open(fd, "rb", closefd=False) as pipe,
-                tarfile.open(fileobj=pipe, mode="r|", bufsize=_PIECE) as archive,
-            ):
-                for member in archive:
-                    self._one(root, archive, member)
-                while pipe.read(_PIECE):  # what stands behind the archive's end, so that its writer is not cut off
-                    pass
+            self._all(root, fd)
+        except (OSError, tarfile.TarError):
+            raise
+        except Exception as error:  # the library's reader raises whatever a header made on purpose leads it to
+            raise tarfile.ReadError(f"it is no archive that can be read ({error!r})") from error
         finally:
             os.close(root)
+
+    def _all(self, root: int, fd: int) -> None:
+        with (
+            open(fd, "rb", closefd=False) as pipe,
+            tarfile.open(fileobj=pipe, mode="r|", bufsize=_PIECE) as archive,
+        ):
+            for member in archive:
+                self._one(root, archive, member)
+            while pipe.read(_PIECE):  # what stands behind the archive's end, so that its writer is not cut off
+                pass
 
     def _one(self, root: int, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         parts = [part for part in PurePosixPath(member.name).parts if part not in ("/", ".")]
@@ -120,6 +128,9 @@ class Unpacking:
             return
         if ".." in parts:
             self.left_out.append(f"{member.name} (leads out)")
+            return
+        if "\0" in member.name + member.linkname:
+            self.left_out.append(f"{member.name} (a NUL in a name)")
             return
         with _parent(root, parts[:-1]) as directory:
             if reason := _make(root, directory, parts, archive, member):
@@ -165,14 +176,10 @@ def _make(root: int, directory: int, parts: list[str], archive: tarfile.TarFile,
 
 
 def _leads_out(parts: list[str], to: str) -> bool:
-    if to.startswith("/"):
-        return True
-    depth = len(parts) - 1
-    for part in PurePosixPath(to).parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            return True
-    return False
+    """Up from where the link is, and then down: behind a name, which may be a link too, nobody knows where up is."""
+    above = [part == ".." for part in PurePosixPath(to).parts]
+    ups = above.index(False) if False in above else len(above)
+    return to.startswith("/") or any(above[ups:]) or ups > len(parts) - 1
 
 
 def _link(root: int, directory: int, name: str, to: str) -> str:
@@ -191,9 +198,15 @@ def _write(directory: int, name: str, mode: int, archive: tarfile.TarFile, membe
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     content = archive.extractfile(member)
     assert content is not None  # it is a regular file
+    source: Any = content.raw  # type: ignore[attr-defined]  # which can go on to a place further behind in a stream
+    pieces: Any = member.sparse  # of a file with holes: (offset, length) of what is none
     with open(os.open(name, flags, mode, dir_fd=directory), "wb") as file:
-        while piece := content.read(_PIECE):
-            file.write(piece)
-        file.flush()
+        for offset, length in [(0, member.size)] if pieces is None else pieces:
+            source.seek(offset)
+            file.seek(offset)
+            while length > 0 and (piece := source.read(min(_PIECE, length))):
+                length -= file.write(piece)
+        file.truncate(member.size)  # a hole at the end; holes stay holes, or a file could be larger than the disk
         os.fchmod(file.fileno(), mode)
-        os.utime(file.fileno(), (member.mtime, member.mtime))
+        with contextlib.suppress(OverflowError, ValueError):  # a time that this machine cannot tell
+            os.utime(file.fileno(), (member.mtime, member.mtime))

@@ -3,14 +3,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import tarfile
 from pathlib import Path
 
 import pytest
 
-from strata.config import load
-from strata.errors import InvalidArgument
+from strata.cli import cp_tree
+from strata.cli.cp_tree import Unpacking
+from strata.config import OwnerSettings, load
+from strata.errors import Internal, InvalidArgument, Unavailable
+from strata.installation import record as installation
 from strata.paths import Paths
 from strata.policy import capability
+from strata.registry.store import FileStore
+from strata.registry.table import Entry
+from strata.sandbox import record
+from strata.sandbox.snapshots import Snapshots
+from strata.sockets import frame
+from strata.sockets.async_client import AsyncClient
 from strata.units import manifest, text
 from strata.units.directives import TABLE
 
@@ -57,3 +69,128 @@ def test_a_credential_s_name_that_systemd_would_not_take_as_it_is_is_refused_at_
 def test_a_credential_s_name_may_have_a_blank_inside() -> None:
     found = manifest.parse('command = ["/x"]\n[credentials]\n"a b.c-d" = "/etc/k"\n', "x", "x.toml")
     assert dict(found.credentials) == {"a b.c-d": "/etc/k"}
+
+
+def _unpacked(tmp_path: Path, *members: tarfile.TarInfo) -> Unpacking:
+    archive = tmp_path / "archive.tar"
+    with archive.open("wb") as file:
+        for member in members:
+            file.write(member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+        file.write(bytes(1024))
+    (tmp_path / "target").mkdir()
+    unpacking = Unpacking(str(tmp_path / "target"))
+    with archive.open("rb") as file:
+        unpacking.all(file.fileno())
+    return unpacking
+
+
+def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", **headers: str) -> tarfile.TarInfo:
+    found = tarfile.TarInfo(name)
+    found.type, found.linkname, found.pax_headers = kind, link, headers
+    return found
+
+
+def test_a_name_with_a_nul_in_an_archive_is_left_out_and_told(tmp_path: Path) -> None:
+    """Before, the thread that unpacks ended in silence, and a part of the tree was called all of it."""
+    hostile = (_member("x", path="a\0b"), _member("l", tarfile.SYMTYPE, linkpath="c\0d"), _member("good"))
+    unpacking = _unpacked(tmp_path, *hostile)
+    assert unpacking.left_out == ["a\0b (a NUL in a name)", "l (a NUL in a name)"]
+    assert os.listdir(tmp_path / "target") == ["good"]
+
+
+def test_a_link_that_goes_up_behind_another_link_is_left_out(tmp_path: Path) -> None:
+    """Counted by its text it stays inside; but a/a/a is the top itself, and what comes then leads out."""
+    unpacking = _unpacked(
+        tmp_path,
+        _member("a", tarfile.SYMTYPE, "."),
+        _member("l", tarfile.SYMTYPE, "a/a/../../x"),
+        _member("d", tarfile.DIRTYPE),
+        _member("d/fine", tarfile.SYMTYPE, "../a/x"),
+    )
+    assert unpacking.left_out == ["l (a link out of the directory, to a/a/../../x)"]
+    assert os.readlink(tmp_path / "target/d/fine") == "../a/x"
+
+
+@pytest.mark.parametrize("when", ["1e300", "nan", "-1e300", "99999999999999999999"])
+def test_a_file_of_a_time_that_cannot_be_told_here_is_copied(tmp_path: Path, when: str) -> None:
+    assert _unpacked(tmp_path, _member("f", mtime=when)).count == 1
+
+
+def test_a_file_with_holes_is_copied_with_holes(tmp_path: Path) -> None:
+    """A terabyte that is not there would fill the disk of who copies it."""
+    table = b"1\n1099511627772\n4\n".ljust(512, b"\0")
+    sparse = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "f"}
+    head = _member("GNUSparseFile.0/f", **sparse, **{"GNU.sparse.realsize": str(2**40)})
+    head.size = len(table) + 4
+    raw = head.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape") + table + b"last".ljust(512, b"\0") + bytes(1024)
+    (tmp_path / "archive.tar").write_bytes(raw)
+    (tmp_path / "target").mkdir()
+    with (tmp_path / "archive.tar").open("rb") as file:
+        Unpacking(str(tmp_path / "target")).all(file.fileno())
+    with (tmp_path / "target/f").open("rb") as copied:
+        assert os.fstat(copied.fileno()).st_size == 2**40
+        assert os.fstat(copied.fileno()).st_blocks < 64
+        copied.seek(2**40 - 4)
+        assert copied.read() == b"last"
+
+
+def test_headers_of_headers_without_end_are_no_archive(tmp_path: Path) -> None:
+    with pytest.raises(tarfile.TarError):
+        _unpacked(tmp_path, *(_member("", tarfile.XHDTYPE) for _ in range(2000)))
+
+
+def test_a_copy_whose_thread_fails_in_any_way_says_so() -> None:
+    def fails(_fd: int) -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    with pytest.raises(Internal, match="cannot copy all of it: unforeseen"), cp_tree._beside(fails, writes=True):
+        pass
+
+
+NESTED = b"[" * 100_000
+NO_UTF8 = b'{"owner":"\xc5"}'
+
+
+@pytest.mark.parametrize("content", [b'{"labels":' + NESTED, NO_UTF8])
+def test_a_session_s_record_that_is_no_json_at_all_is_a_damaged_one(tmp_path: Path, content: bytes) -> None:
+    """The room could not start for it."""
+    (tmp_path / record.FILE).write_bytes(content)
+    assert not isinstance(record.load(tmp_path), record.Record)
+
+
+def test_a_snapshot_s_record_that_is_no_utf_8_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a" / "s").mkdir(parents=True)
+    (tmp_path / "a" / "s" / "snapshot.json").write_bytes(NO_UTF8)
+    assert Snapshots(tmp_path, OwnerSettings()).of("a") == []
+
+
+def test_an_installation_s_record_that_is_no_utf_8_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / installation.NAME).write_bytes(b'{"files":["\xc5"]}')
+    with pytest.raises(Internal, match="delete it"):
+        installation.read(Paths(tmp_path, tmp_path, tmp_path))
+
+
+def test_a_registry_s_table_of_brackets_without_end_is_put_aside(tmp_path: Path) -> None:
+    (tmp_path / "table.json").write_bytes(b'[{"service":"a","endpoint":"/x","api_v":1,"owner":0,"more":' + NESTED)
+    store = FileStore(tmp_path / "table.json", Entry)
+    assert store.load() == ()
+    assert (tmp_path / "table.damaged").exists()
+
+
+@pytest.mark.parametrize("answer", [b'{"ok":"\xc5"}', b'{"result":' + NESTED])
+def test_a_reply_that_is_no_json_makes_a_service_unavailable_and_nothing_else(tmp_path: Path, answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(frame.encode(answer))
+        await writer.drain()
+        writer.close()
+
+    async def ask() -> None:
+        async with await asyncio.start_unix_server(serve, tmp_path / "s.sock"):
+            client = await AsyncClient.connect(tmp_path / "s.sock")
+            with pytest.raises(Unavailable):
+                await client.call("a.b")
+            assert client.closed
+            await asyncio.sleep(0)
+
+    asyncio.run(ask())
