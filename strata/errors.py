@@ -84,4 +84,8 @@ ERRORS: tuple[type[StrataError], ...] = (
     ResourceExhausted,
     Conflict,
 )
+UNREADABLE = (ValueError, RecursionError)
+"""What json and msgspec raise for bytes that they cannot read. All of msgspec's errors are ValueErrors; what is no
+UTF-8 is a UnicodeDecodeError, which is one too but none of msgspec's; brackets without end are a RecursionError."""
+
 BY_CODE: dict[int, type[StrataError]] = {kind.code: kind for kind in ERRORS}

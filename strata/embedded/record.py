@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from strata import programs
-from strata.errors import Internal
+from strata.errors import UNREADABLE, Internal
 from strata.paths import Paths
 
 
@@ -71,7 +71,7 @@ def read(paths: Paths) -> Embedded | None:
         return _parse(json.loads(path.read_text()))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (*UNREADABLE, KeyError, TypeError) as error:
         raise Internal(
             f"cannot read {path}: {error!r}; remove it and run `strata-ctl down`, which goes by the cgroups then"
         ) from error

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from strata import durable
-from strata.errors import Conflict, InvalidArgument, ResourceExhausted
+from strata.errors import UNREADABLE, Conflict, InvalidArgument, ResourceExhausted
 from strata.identity.signer import SEED, Signer
 from strata.policy.token import FORMATS, PublicKey
 
@@ -110,7 +110,7 @@ class KeyStore:
                 keys = msgspec.json.decode(file.read(), type=_File).keys
         except FileNotFoundError:
             return ()
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             raise InvalidArgument(f"cannot read {self._file}: {error}; {_MEND}") from error
         if sorted(key.version for key in keys if not key.until) != sorted(FORMATS):
             raise InvalidArgument(

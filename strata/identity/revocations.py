@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from strata import durable
-from strata.errors import InvalidArgument, ResourceExhausted
+from strata.errors import UNREADABLE, InvalidArgument, ResourceExhausted
 
 FILE = "revocations.jsonl"
 MARGIN = 3600.0  # seconds
@@ -157,7 +157,7 @@ class Revocations:
             if whole and not torn and not _readable(whole[-1]):
                 torn = whole.pop()  # power loss may leave a whole block of zeros
             self._entries = [msgspec.json.decode(line, type=_Entry) for line in whole]
-        except (OSError, ValueError, msgspec.DecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             raise InvalidArgument(
                 f"cannot read {self._file}: {error}; restore it from a backup (starting without it would revive "
                 "revoked capabilities), or remove the whole state directory to begin anew"
@@ -203,6 +203,6 @@ def _line(entry: _Entry) -> bytes:
 def _readable(line: bytes) -> bool:
     try:
         msgspec.json.decode(line, type=_Entry)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
     return True

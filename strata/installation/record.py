@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from strata import durable
-from strata.errors import Internal
+from strata.errors import UNREADABLE, Internal
 from strata.installation.files import make_directory
 from strata.paths import Paths
 
@@ -46,7 +46,7 @@ def read(paths: Paths) -> Record:
             return Record()
     try:
         return msgspec.json.decode(content, type=Record)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Internal(
             f"cannot read {file}: {error}; delete it, and remove empty directories of Strata's by hand"
         ) from error

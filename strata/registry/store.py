@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from strata.errors import ResourceExhausted
+from strata.errors import UNREADABLE, ResourceExhausted
 
 log = logging.getLogger(__name__)
 FILE_NAME = "table.json"
@@ -46,7 +46,7 @@ class FileStore(Generic[E]):
         except FileNotFoundError:
             self.fresh = True
             return ()
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             self.fresh = True
             self._set_aside(error)
             return ()

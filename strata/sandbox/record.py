@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from strata.config import LimitSettings
-from strata.errors import StrataError
+from strata.errors import UNREADABLE, StrataError
 from strata.sandbox.ids import Key, key
 
 FILE = "session.json"
@@ -75,7 +75,7 @@ def load(directory: Path) -> Record | Unread | None:
     try:
         content = (directory / FILE).read_bytes()
         return _decoded(content) or msgspec.json.decode(content, type=Unread)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *UNREADABLE):
         return None
 
 
@@ -84,7 +84,7 @@ def _decoded(content: bytes) -> Record | None:
         record = msgspec.json.decode(content, type=Record)
         record.key  # noqa: B018  raises for ids that no door would have let in
         return record
-    except (msgspec.MsgspecError, StrataError):
+    except (*UNREADABLE, StrataError):
         return None
 
 

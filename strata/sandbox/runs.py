@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from strata.errors import NotFound, ResourceExhausted, StrataError
+from strata.errors import UNREADABLE, NotFound, ResourceExhausted, StrataError
 from strata.sandbox import descriptor_store
 from strata.sandbox.cgroup import Emptiness, Group
 from strata.sandbox.children import Child, watch
@@ -50,7 +50,7 @@ class Runs:
         for number, kept in self._store.take(_KIND, self._session.key).items():
             try:
                 self._take_back(number, kept)
-            except (StrataError, LookupError, OSError, msgspec.MsgspecError):
+            except (StrataError, LookupError, OSError, *UNREADABLE):
                 log.exception("cannot take back run %s of %s", number, self._session.key.label)
                 self._forget(number, *_ROLES)
                 for fd in kept.values():

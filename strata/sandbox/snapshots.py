@@ -22,7 +22,7 @@ import msgspec
 
 from strata import durable, values
 from strata.config import OwnerSettings
-from strata.errors import Conflict, NotFound, ResourceExhausted
+from strata.errors import UNREADABLE, Conflict, NotFound, ResourceExhausted
 from strata.sandbox.cgroup import Emptiness
 from strata.sandbox.files import removing
 from strata.sandbox.ids import check
@@ -198,7 +198,7 @@ class Snapshots:
             return msgspec.json.decode((place / FILE).read_bytes(), type=Snapshot)
         except FileNotFoundError:
             return None
-        except msgspec.MsgspecError as error:  # damaged, or of another version: not shown, and not removed
+        except UNREADABLE as error:  # damaged, or of another version: not shown, and not removed
             log.error("cannot read %s: %s", place / FILE, error)
             return None
 

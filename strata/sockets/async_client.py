@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from strata.errors import InvalidArgument, Unavailable
+from strata.errors import UNREADABLE, InvalidArgument, Unavailable
 from strata.sockets import descriptors as passing
 from strata.sockets import frame
 from strata.sockets.client import error_of, new_req_id
 from strata.sockets.replies import Replies
 
-_BROKEN = (OSError, TimeoutError, EOFError, frame.FrameError, msgspec.DecodeError)
+_BROKEN = (OSError, TimeoutError, EOFError, frame.FrameError, *UNREADABLE)
 _BUSY_SECONDS = 0.01  # between attempts to get into a full queue
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from strata.errors import Unavailable
+from strata.errors import UNREADABLE, Unavailable
 from strata.sandbox.cgroup import Group
 from strata.sandbox.children import Child, watch
 from strata.sandbox.descriptor_store import DescriptorStore
@@ -102,7 +102,7 @@ def adopt(session: Session, store: DescriptorStore, inside: str, inotify: Inotif
 def _known(session: Session) -> _Known | None:
     try:
         known = msgspec.json.decode((session.directory / FILE).read_bytes(), type=_Known)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *UNREADABLE):
         return None
     return known if start_of(known.pid) == known.start else None
 
