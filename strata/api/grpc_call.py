@@ -99,16 +99,18 @@ def answering(door: Door, function: Function) -> Callable[[Stream[Any, Any]], Aw
     return handle
 
 
-def uncompressed(
+def readable(
     function: Callable[[Stream[Any, Any]], Awaitable[None]],
 ) -> Callable[[Stream[Any, Any]], Awaitable[None]]:
-    """The same handler; a message that is compressed, which the library cannot read, is its sender's fault."""
+    """The same handler, of ours or of the library's; a message that the library cannot read is its sender's fault."""
 
     async def handle(stream: Stream[Any, Any]) -> None:
         try:
             await function(stream)
         except NotImplementedError:
             raise GRPCError(Status.UNIMPLEMENTED, "cannot read the message: it is compressed") from None
+        except AssertionError as error:  # so health and reflection expect one
+            raise GRPCError(Status.INVALID_ARGUMENT, "cannot read the message: there is none") from error
 
     return handle
 

@@ -19,7 +19,7 @@ from grpclib.reflection.service import ServerReflection
 
 from strata.api import grpc_old, grpc_run, grpc_shell, grpc_transfers
 from strata.api.door import Door
-from strata.api.grpc_call import Call, Function, answering, uncompressed
+from strata.api.grpc_call import Call, Function, answering, readable
 from strata.api.grpc_messages import filled, params_of
 from strata.api.grpc_wire import Http2
 from strata.api.held import Held
@@ -116,7 +116,7 @@ def _mapping(door: Door) -> dict[str, Handler]:
     mapping: dict[str, Handler] = {}
     for service in ServerReflection.extend([*services, health]):
         mapping |= service.__mapping__()
-    return {path: handler._replace(func=uncompressed(handler.func)) for path, handler in mapping.items()}
+    return {path: handler._replace(func=readable(handler.func)) for path, handler in mapping.items()}
 
 
 def _functions() -> dict[str, Function]:

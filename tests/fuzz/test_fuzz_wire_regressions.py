@@ -104,6 +104,18 @@ def test_a_compressed_message_is_its_senders_fault(hall: Hall, path: str) -> Non
     hall.check()
 
 
+def test_a_call_without_a_message_is_its_senders_fault(hall: Hall) -> None:
+    """Of health, an assertion of the library's failed, and its traceback was logged."""
+    encoded = hpack.Encoder().encode(grpc.HEAD | {":path": "/grpc.health.v1.Health/Check"})
+    with hall.connect() as sock:
+        send(sock, [grpc._BEGIN + grpc._frame(grpc.HEADERS, 5, 1, encoded)])
+        found = b""
+        while grpc.status(found) is None:
+            found += sock.recv(65_536)
+    assert grpc.status(found) == "3"  # INVALID_ARGUMENT
+    hall.check()
+
+
 # --- what a sandbox may hold the other end of
 
 

@@ -94,10 +94,8 @@ def _talk(upgrade: bytes, parts: list[bytes], early: bool) -> bytes:
     waits for the answer to the upgrade."""
     with _HALL.connect() as sock:
         send(sock, [upgrade])
+        found = b"" if early else sock.recv(65_536)
         sock.settimeout(_PATIENCE)
-        found = b""
-        if not early:
-            found = sock.recv(65_536)
         send(sock, [*parts, _LAST])
         with contextlib.suppress(TimeoutError, ConnectionResetError):
             while (data := sock.recv(65_536)) and _ECHO not in found + data:
