@@ -18,6 +18,7 @@ from strata.api.room_connection import RoomConnection, Unread, connect
 from strata.api.turns import Turns
 from strata.errors import (
     BY_CODE,
+    UNREADABLE,
     Internal,
     InvalidArgument,
     ResourceExhausted,
@@ -231,7 +232,7 @@ def _framed(method: str, params: Any, token: str) -> bytes:
 def _result(payload: bytes | bytearray) -> _Reply:
     try:
         reply = _decode(payload)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Internal(f"the room answered with something that is no reply: {error}") from error
     if not reply.ok:
         raise _error(reply.error or _ErrorBody())
