@@ -15,6 +15,12 @@ _FIRST_FD = 3  # SD_LISTEN_FDS_START
 BACKLOG = 1024
 
 
+def take() -> None:
+    """Take over what systemd passed, close-on-exec, before any child is started that would hold it too: uvloop closes
+    nothing for its children that is not marked so."""
+    _passed.extend(_take())
+
+
 def inherited() -> dict[str, socket.socket]:
     """Listening sockets that systemd passed to this very process, by FDNAME; asked a second time, none."""
     return {name: socket.socket(fileno=fd) for name, fd in _hand_over(listening=True).items()}
@@ -30,7 +36,7 @@ _passed: list[tuple[str, int]] = []  # not handed over yet
 
 
 def _hand_over(listening: bool) -> dict[str, int]:
-    _passed.extend(_take())
+    take()
     found: dict[str, int] = {}
     for name, fd in tuple(_passed):
         if _listens(fd) == listening:

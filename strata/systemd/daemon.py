@@ -57,6 +57,7 @@ def run(compose: Compose, name: str, *, stays: Stays | None = None, bind: Bind |
     `stays` is for a room without a socket unit: its socket outlives a crash or a restart in systemd's descriptor store.
     """
     try:
+        listen.take()
         paths = Paths.from_env()
         settings = config.load(paths)
         log.setup(settings.log_level)

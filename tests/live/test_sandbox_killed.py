@@ -134,3 +134,16 @@ def test_whoever_is_killed_nothing_is_left_and_what_lives_is_adopted(cleared: No
             assert said["stdout"] == "42\n", (name, said)
         for name in ("sandbox", "api"):
             cleared.call("supervisor.svc.reset", {"name": name})
+
+
+def test_helpers_of_a_room_that_was_started_anew_hold_none_of_what_systemd_kept_for_it(cleared: Node) -> None:
+    """Or pipes, terminals and memory of sessions would stay until the helpers end too."""
+    ids = {"owner": OWNER, "session": "held"}
+    cleared.call("sandbox.run", {**ids, "argv": ["sleep", "1000"], "background": True})
+    cleared.kill("sandbox")
+    room = cleared.services()["sandbox"]["pid"]
+    children = cleared.manager.run(["cat", f"/proc/{room}/task/{room}/children"]).stdout.split()
+    assert len(children) == 2, "the launcher and the gateway"
+    for pid in children:
+        found = cleared.manager.run(["find", f"/proc/{pid}/fd", "-type", "l", "-printf", "%l\n"]).stdout
+        assert "memfd:strata" not in found, found
