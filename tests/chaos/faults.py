@@ -78,8 +78,9 @@ def commands(key: Key, ended: bool = True) -> list[Loss]:
 
 
 def told_ended(seen: Any) -> bool:
-    """Some end of a run, which must be one of those that the documents name."""
-    return isinstance(seen, tuple) and seen[0] in ("exit", "signal", "oom")
+    """Some end of a run, which must be one of those that the documents name; where its keeper was killed, that
+    nobody knows it (sandboxes.md, Exec)."""
+    return isinstance(seen, tuple) and (seen[0] in ("exit", "signal", "oom") or "keeper" in seen[0])
 
 
 def session_of(unit: str) -> Key | None:

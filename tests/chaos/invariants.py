@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +26,7 @@ _PER_SESSION = 40
 """Descriptors that a room may hold more for each session: pipes of runs, terminals, pidfds, viewers."""
 _SLACK = 24
 """For idle connections that clients keep."""
+_LOOP_GET_STATUS64, _LOOP_INFO = 0x4C05, 232
 
 
 def live_states(world: World) -> Iterator[str]:
@@ -71,15 +74,30 @@ def live_sessions(world: World) -> Iterator[str]:
 
 
 def disks(world: World) -> set[str]:
-    """OWNER/SESSION of each loop device of this world; what it is of else, as it is."""
-    found = set()
-    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
-        with contextlib.suppress(OSError):
-            file = path.read_text().strip()
-            if str(world.paths.state_dir) in file:
-                match = re.search(r"/sandbox/sessions/([^/]+/[^/]+)/disk.ext4$", file)
-                found.add(match[1] if match else file)
-    return found
+    """OWNER/SESSION of each loop device on a file of this world; `deleted` for a file that is no session's.
+
+    By device and inode: the path that the kernel tells is cut once the mount namespace that it was opened in is gone.
+    """
+    device = os.stat(world.paths.state_dir).st_dev
+    top = world.paths.state_dir / "sandbox/sessions"
+    known = {path.stat().st_ino: f"{path.parent.parent.name}/{path.parent.name}" for path in top.glob("*/*/disk.ext4")}
+    backing = [_backing(path.parent.name) for path in Path("/sys/block").glob("loop*/loop")]
+    return {known.get(inode, "deleted") for of, inode in backing if of == device}
+
+
+def _backing(name: str) -> tuple[int, int]:
+    """Device and inode of the file below a loop device (loop(4), LOOP_GET_STATUS64); zeros for one that has none."""
+    try:
+        fd = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0, 0
+    try:
+        device, inode = struct.unpack_from("=QQ", fcntl.ioctl(fd, _LOOP_GET_STATUS64, bytes(_LOOP_INFO)))
+        return int(device), int(inode)
+    except OSError:
+        return 0, 0
+    finally:
+        os.close(fd)
 
 
 def live_snapshots(world: World) -> Iterator[str]:

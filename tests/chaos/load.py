@@ -32,7 +32,11 @@ class NotNow(Exception):
 
 
 class WrongAnswer(Exception):
-    """An answer that may not be, whatever is broken."""
+    """An answer that may not be, whatever is broken; but for faults that things of `kind` may be lost by."""
+
+    def __init__(self, what: str, kind: str) -> None:
+        super().__init__(what)
+        self.kind = kind
 
 
 @dataclass
@@ -44,10 +48,10 @@ class Caller:
     chance: random.Random
     kept: dict[Any, Any]
 
-    def expect(self, right: bool, what: str) -> None:
-        """Raises WrongAnswer with `what` unless `right`."""
+    def expect(self, right: bool, what: str, kind: str = "") -> None:
+        """Raises WrongAnswer unless `right`."""
         if not right:
-            raise WrongAnswer(what)
+            raise WrongAnswer(what, kind)
 
 
 @dataclass
@@ -64,7 +68,7 @@ class Load:
 
     def __init__(self, world: World, ledger: Ledger, clients: Sequence[Client], seed: str) -> None:
         self._world, self._ledger = world, ledger
-        self.wrong: list[str] = []
+        self.wrong: list[tuple[str, str]] = []  # kind, and what
         self.calls = self.refusals = 0
         self.refused: set[str] = set()
         self._stop = threading.Event()
@@ -93,7 +97,8 @@ class Load:
                 self.refusals += 1
                 self.refused.add(f"{client.name} {verb.__name__}: {type(error).__name__}: {str(error)[:120]}")
                 self._stop.wait(0.02)  # a client that is refused does not ask again at once
-            except Exception as error:  # noqa: BLE001  whatever it is, it is told
-                kind = "" if isinstance(error, WrongAnswer) else traceback.format_exc(limit=-3)
-                self.wrong.append(f"{client.name} {verb.__name__}: {error} {kind}")
+            except WrongAnswer as wrong:
+                self.wrong.append((wrong.kind, f"{client.name} {verb.__name__}: {wrong}"))
+            except Exception:  # noqa: BLE001  whatever it is, it is told
+                self.wrong.append(("", f"{client.name} {verb.__name__}: {traceback.format_exc(limit=-3)}"))
                 self._stop.wait(0.02)

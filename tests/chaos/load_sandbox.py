@@ -65,7 +65,9 @@ class User:
             known = caller.ledger.sure("session", key, OPEN)
             with caller.ledger.doing("session", key, OPEN, "created"):
                 found = session.create(limits=LIMITS)
-            caller.expect(not (known and found.created), f"{key} was open, and nobody knew when it was asked for again")
+            caller.expect(
+                not (known and found.created), f"{key} was open, and nobody knew when it was asked for again", "session"
+            )
             if found.created:
                 for kind in CHILDREN:
                     caller.ledger.forget(kind, of_session(key))
@@ -104,7 +106,9 @@ class User:
                 data = session.read(path)
                 now = caller.ledger.of("content").get((*key, path))
                 if now and len(now.possible) == 1:
-                    caller.expect(data.decode() == entry.possible[0], f"{key} {path} reads other than it was written")
+                    caller.expect(
+                        data.decode() == entry.possible[0], f"{key} {path} is other than it was written", "content"
+                    )
 
     def run(self, caller: Caller) -> None:
         """In the foreground."""

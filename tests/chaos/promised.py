@@ -105,7 +105,8 @@ def runs(sight: Sight) -> Seen:
     with _strata(sight) as strata:
         for owner, name in {key[:2] for key in sight.ledger.of("run")} & there:
             for run in strata.session(str(owner), str(name)).runs():
-                seen[owner, name, run.id] = (run.ended, run.exit_code) if run.ended else RUNNING
+                how = f"cancelled: {run.error}" if run.ended == "cancelled" else run.ended
+                seen[owner, name, run.id] = (how, run.exit_code) if run.ended else RUNNING
     return seen
 
 

@@ -24,6 +24,7 @@ from world import World, world
 
 FAULTS: Sequence[Fault] = (*faults.signals(), *faults_units.units(), *faults_limits.limits())
 SETTLE_SECONDS = 40.0
+JOURNAL_LINES = 400
 SWEEP = 20
 """Steps between two closings of everything, after which there must be as little as at the beginning."""
 _WAIT = threading.Event()
@@ -44,6 +45,7 @@ class Walk:
         self.sight = Sight(over, self.ledger, promised.held_tokens(self.clients))
         self.done: Counter[str] = Counter()
         self.calls = 0
+        self._began = 0.0
         promised.begin(self.ledger)
 
     def begin(self) -> None:
@@ -71,7 +73,7 @@ class Walk:
         return f"step {number:4} {time.monotonic() - began:5.1f} s  {what}"
 
     def _step(self, number: int, chance: random.Random | None) -> str:
-        self.ledger.step = number
+        self.ledger.step, self._began = number, time.time()
         load = Load(self.world, self.ledger, self.clients, f"{self.seed}/{number}")
         struck = "nothing"
         blow = None
@@ -91,7 +93,8 @@ class Walk:
         self.calls += load.calls
         if blow:
             self._excuse(blow, struck)
-        self._check(number, struck, [] if blow and blow.losses else load.wrong, load)
+        lost = {loss.kind for loss in blow.losses} if blow else set()
+        self._check(number, struck, [what for kind, what in load.wrong if kind not in lost], load)
         return f"{struck}  ({load.calls} calls, {load.refusals} refused)"
 
     def _aimed(self, chance: random.Random) -> tuple[Fault, Blow]:
@@ -156,15 +159,16 @@ class Walk:
             _WAIT.wait(0.1)
 
     def _report(self, number: int, struck: str, found: Sequence[str], load: Load | None) -> str:
-        journal = ["journalctl", "--no-pager", "--lines=80", "--output=short-precise"]
+        since = f"--since=@{self._began:.3f}"
+        journal = ["journalctl", "--no-pager", "--output=short-precise", since]
         return "\n".join(
             [
                 f"seed {self.seed}, step {number}, after {struck}",
                 *(f"  VIOLATED {one}" for one in found),
                 *(f"  refused {one}" for one in sorted(load.refused if load else ())),
                 f"  again: STRATA_CHAOS_SEED={self.seed} STRATA_CHAOS_STEPS={number} pytest tests/chaos",
-                "  the journal's last lines:",
-                *(f"    {line}" for line in self.world.hand.run(*journal).stdout.splitlines()),
+                "  the journal since the step began:",
+                *(f"    {line}" for line in self.world.hand.run(*journal).stdout.splitlines()[:JOURNAL_LINES]),
             ]
         )
 
