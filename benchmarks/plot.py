@@ -21,13 +21,17 @@ def draw(figures: Sequence[Figure], file: Path) -> None:
     plt = _pyplot()
     heights = [len(rows) + 2 for rows in panels.values()]
     figure, axes = plt.subplots(
-        len(panels), 1, figsize=(9, 0.26 * sum(heights)), squeeze=False, gridspec_kw={"height_ratios": heights}
+        len(panels),
+        1,
+        figsize=(9, 1.5 + 0.26 * sum(heights)),
+        squeeze=False,
+        gridspec_kw={"height_ratios": heights},
+        layout="constrained",
     )
     for (work, rows), (axis,) in zip(panels.items(), axes, strict=True):
         _panel(axis, WORKS[work], rows)
     axes[-1][0].set_xlabel("peer / Strata, logarithmic: right of the line Strata is ahead, left of it behind")
     figure.suptitle("Strata beside other sandboxes (red: the same walls; line: quartiles)", fontsize=11)
-    figure.tight_layout()
     figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
     plt.close(figure)
 
