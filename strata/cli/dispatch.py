@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from strata.cli.foreign import shown
 from strata.cli.shell import BROKEN_PIPE, COMPLETE_VARIABLE, INTERRUPTED
 from strata.errors import StrataError
 
@@ -91,7 +92,7 @@ def _prompt(argv: Sequence[str]) -> int:
 
 
 def _fail(sentence: str) -> int:
-    sys.stderr.write(f"error: {sentence}\n")
+    sys.stderr.write(f"error: {shown(sentence)}\n")
     return 1
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from strata.cli.foreign import shown
 from strata.cli.shell import INTERRUPTED
 
 
@@ -83,7 +84,7 @@ def invoke(group: click.Group, program: str, argv: Sequence[str]) -> int:
     except click.Abort:
         return INTERRUPTED
     except click.ClickException as error:
-        sys.stderr.write(f"error: {_sentence(error)}\n")
+        sys.stderr.write(f"error: {shown(_sentence(error))}\n")
         return 1
     return code if isinstance(code, int) else 0
 

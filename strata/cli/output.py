@@ -9,17 +9,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from strata.cli import table
+from strata.cli.foreign import in_json, shown
 from strata.cli.table import Cell
 
 
 def document(value: Any) -> None:
     """One JSON document, indented by two."""
-    _write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    _write(in_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
 def record(value: Any) -> None:
     """One line of JSON, at once: a reader that follows must not wait for a buffer to fill."""
-    _write(json.dumps(value, ensure_ascii=False) + "\n")
+    _write(in_json(json.dumps(value, ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 
@@ -32,7 +33,7 @@ def line(text: str = "", style: str = "") -> None:
 def note(text: str) -> None:
     """One line about the work itself, on stderr, so that what is piped stays clean."""
     sys.stdout.flush()
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(shown(text) + "\n")
 
 
 def columns(titles: Sequence[str], rows: Iterable[Sequence[Cell | str]], right: Sequence[str] = ()) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from strata.cli import secret, target
+from strata.cli.foreign import shown
 from strata.errors import InvalidArgument, StrataError
 from strata.paths import Paths
 from strata.sockets.frame import FrameError
@@ -48,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
         reason = error.message
     except (FrameError, ValueError, RecursionError) as error:
         reason = f"cannot read the reply: {error}"
-    sys.stderr.write(f"error: {reason}\n")
+    sys.stderr.write(f"error: {shown(reason)}\n")
     return 1
 
 

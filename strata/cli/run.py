@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from strata.cli import direct, outcome, typed
+from strata.cli.foreign import shown
 from strata.cli.typed import Option, Typed
 from strata.errors import Conflict, NotFound
 from strata.sockets.client import Client
@@ -80,7 +81,7 @@ def _attached(client: Client, params: dict[str, Any], token: str) -> int:
     _forward_signals(params, token)
     result = direct.call(client, "run", params, token, ours)
     if reason := outcome.reason(result):
-        sys.stderr.write(f"strata-ctl: {reason}\n")
+        sys.stderr.write(f"strata-ctl: {shown(reason)}\n")
     return outcome.code(result)
 
 
