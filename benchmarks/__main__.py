@@ -29,6 +29,7 @@ from benchmarks import (
     report,
     rooms,
     sandboxes,
+    services,
     startup,
 )
 from benchmarks.harness import Figure
@@ -44,6 +45,7 @@ PARTS: dict[str, Callable[[Place], Iterator[Figure]]] = {
     "commands": commands.figures,
     "bulk": bulk.figures,
     "sandboxes": sandboxes.figures,
+    "services": services.figures,
     "idle": idle.figures,
     "cycles": cycles.figures,
     "daemons": daemons.figures,

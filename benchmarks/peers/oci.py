@@ -8,7 +8,7 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.peers import tools, trees
+from benchmarks.peers import processes, tools, trees
 from benchmarks.peers.contract import FIRST_UID, MEMORY, TASKS, UIDS, Argv, Box, Isolation, Peer, Tools
 from benchmarks.peers.shelled import Recipe, opener
 
@@ -122,4 +122,5 @@ def runtime(program: str, what: str) -> Peer:
             )
         ),
         execute=f"{program} exec",
+        around=processes.without_cgroups(CGROUP),
     )

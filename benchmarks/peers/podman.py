@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 
-from benchmarks.peers import tools, trees
+from benchmarks.peers import processes, tools, trees
 from benchmarks.peers.contract import FIRST_UID, MEMORY, TASKS, UIDS, Argv, Box, Isolation, Peer, Tools
 from benchmarks.peers.shelled import Recipe, opener
 
@@ -41,26 +39,6 @@ def prepare(box: Box) -> None:
     trees.own(box.root, FIRST_UID)
 
 
-@contextlib.contextmanager
-def around(_: Tools) -> Iterator[None]:
-    """Its cgroups for all containers stay when the last of them has gone."""
-    try:
-        yield
-    finally:
-        _remove_cgroups()
-
-
-def _remove_cgroups() -> None:
-    for top, names, _ in os.walk("/sys/fs/cgroup", topdown=False):
-        if "libpod_parent" in names:
-            for where, below, _ in os.walk(f"{top}/libpod_parent", topdown=False):
-                for name in below:
-                    with contextlib.suppress(OSError):
-                        os.rmdir(f"{where}/{name}")
-            with contextlib.suppress(OSError):
-                os.rmdir(f"{top}/libpod_parent")
-
-
 PEER = Peer(
     name="podman --rootfs",
     what="with runc: user namespace, own root tree, its filter and limits, no network; its client is ended when the "
@@ -80,5 +58,6 @@ PEER = Peer(
     ),
     execute="podman exec",
     has_line=False,
-    around=around,
+    # The ones for all of its containers stay when the last of them has gone.
+    around=processes.without_cgroups("libpod_parent"),
 )

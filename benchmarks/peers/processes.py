@@ -12,7 +12,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,6 +87,28 @@ def until_gone(before: Trace, seconds: float) -> int:
     while (left := trace().more_than(before)) and time.monotonic() < deadline:
         time.sleep(0.002)
     return left
+
+
+def without_cgroups(name: str) -> Callable[[object], contextlib.AbstractContextManager[None]]:
+    """What removes all cgroups of this name, in every hierarchy, when it is left."""
+
+    @contextlib.contextmanager
+    def around(_: object) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for top, names, _ in os.walk("/sys/fs/cgroup"):
+                if name in names:
+                    _remove(f"{top}/{name}")
+
+    return around
+
+
+def _remove(cgroup: str) -> None:
+    """With all below it; one that is in use stays, and is found by who looks for it."""
+    for top, _, _ in os.walk(cgroup, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(top)
 
 
 def settle(seconds: float = 5.0) -> None:

@@ -8,16 +8,21 @@ import contextlib
 import json
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import processes, started
+from benchmarks.peers import processes
 from benchmarks.peers.contract import SAME, Peer, Tools
 from benchmarks.peers.table import OURS, PEERS
 from benchmarks.peers.works import WORKS, Runner, Work, pairs
+from strata.errors import StrataError
+
+
+FAILURES = (OSError, RuntimeError, TimeoutError, StrataError, subprocess.SubprocessError)
 
 
 def say(**record: Any) -> None:
@@ -30,7 +35,7 @@ def describe(peer: Peer, tools: Tools) -> bool:
     if not why:
         try:
             version = peer.version(tools)
-        except (OSError, RuntimeError) as error:
+        except FAILURES as error:
             why = f"cannot be asked for its version: {error}"
     same = all(getattr(peer.isolation, name) for name in SAME)
     say(
@@ -48,23 +53,24 @@ def describe(peer: Peer, tools: Tools) -> bool:
 
 def measure(peer: Peer, tools: Tools, only: list[str]) -> None:
     """All works of one peer; one that fails is said, and the next is tried."""
-    with peer.around(tools):
-        before = processes.all_of_them()
-        for work in WORKS:
-            if work.name in (only or [each.name for each in WORKS]) and work.fits(peer):
-                _one(work, peer, tools)
-                _sweep(tools, before)
-
-
-def _one(work: Work, peer: Peer, tools: Tools) -> None:
-    head = {"kind": "work", "peer": peer.name, "work": work.name, "what": work.what, "unit": work.unit}
-    print(f"  {peer.name}: {work.name}", file=sys.stderr, flush=True)
+    wanted = [work for work in WORKS if work.name in (only or [work.name]) and work.fits(peer)]
     try:
-        found = pairs(work, Runner(OURS, tools), Runner(peer, tools))
-    except (OSError, RuntimeError, TimeoutError) as error:
-        say(**head, failed=f"{type(error).__name__}: {error}"[:400])
-        return
-    say(**head, ours=found.ours, theirs=found.theirs, remark=found.remark)
+        with peer.around(tools):
+            before = processes.all_of_them()
+            for work in wanted:
+                print(f"  {peer.name}: {work.name}", file=sys.stderr, flush=True)
+                try:
+                    found = pairs(work, Runner(OURS, tools), Runner(peer, tools))
+                    _say_work(peer, work, ours=found.ours, theirs=found.theirs, remark=found.remark)
+                except FAILURES as error:
+                    _say_work(peer, work, failed=f"{type(error).__name__}: {error}"[:400])
+                _sweep(tools, before)
+    except FAILURES as error:  # what is needed around it could not be had, or not be taken back
+        _say_work(peer, wanted[-1], failed=f"{type(error).__name__}: {error}"[:400])
+
+
+def _say_work(peer: Peer, work: Work, **more: Any) -> None:
+    say(kind="work", peer=peer.name, work=work.name, what=work.what, unit=work.unit, **more)
 
 
 def _sweep(tools: Tools, before: set[int]) -> None:
@@ -102,7 +108,7 @@ def main() -> int:
                 if wanted and describe(peer, tools):
                     measure(peer, tools, given["works"])
     finally:
-        processes.end(set(started.PIDS))
+        _sweep(tools, set())
         shutil.rmtree(scratch, ignore_errors=True)
     return 0
 
