@@ -21,7 +21,6 @@ from benchmarks.peers.table import OURS, PEERS
 from benchmarks.peers.works import WORKS, Runner, Work, pairs
 from strata.errors import StrataError
 
-
 FAILURES = (OSError, RuntimeError, TimeoutError, StrataError, subprocess.SubprocessError)
 
 

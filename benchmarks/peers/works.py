@@ -145,20 +145,19 @@ def bursting(runner: Runner) -> Iterator[Measure]:
 
 
 WORKS = (
-    Work("open", "a sandbox, until its first output of echo has been read", "s", 3.0, 5, 20, opening),
-    Work("exec", "echo in an open sandbox", "s", 2.0, 5, 60, executing),
+    Work("open", "a sandbox, until its first output of echo has been read", "s", 2.5, 5, 20, opening),
+    Work("exec", "echo in an open sandbox", "s", 1.5, 5, 60, executing),
     Work("line", "the same by a line to a shell that waits on a pipe", "s", 0.3, 5, 60, lining, lambda p: p.has_line),
-    Work("bulk", f"{BULK >> 20} MiB of output", "s", 2.0, 3, 9, bulk),
-    Work("close", f"with {CHILDREN} children, until nothing is left", "s", 3.0, 3, 10, closing, lambda p: p.stays),
-    Work("idle", f"memory (PSS) of each of {IDLE} that wait", "B", 4.0, 1, 3, idling, lambda p: p.stays),
-    Work("burst", f"{MANY} asked for at once, until the last is there", "s", 6.0, 1, 3, bursting),
+    Work("bulk", f"{BULK >> 20} MiB of output", "s", 1.5, 3, 9, bulk),
+    Work("close", f"with {CHILDREN} children, until nothing is left", "s", 2.0, 3, 10, closing, lambda p: p.stays),
+    Work("idle", f"memory (PSS) of each of {IDLE} that wait", "B", 3.0, 1, 3, idling, lambda p: p.stays),
+    Work("burst", f"{MANY} asked for at once, until the last is there", "s", 4.0, 1, 3, bursting),
 )
 
 
 def pairs(work: Work, ours: Runner, theirs: Runner) -> Pairs:
     """In turn, after one round that warms up where it costs little. Raises what a peer raises."""
     taken: tuple[list[float], list[float]] = ([], [])
-    theirs.remarks.clear()
     with work.measure(ours) as here, work.measure(theirs) as there:
         start = time.perf_counter()
         if work.least > 1:
