@@ -141,6 +141,8 @@ class Snapshots:
         gone = place.with_name(f".{name}.{secrets.token_hex(4)}{UNFINISHED}")
         with durable.told(f"remove the snapshot {name}"):
             place.rename(gone)  # from here on nobody finds it, however long the rest takes
+            if not found.implicit:  # somebody is told so, and must not find it again after a power cut
+                await asyncio.to_thread(durable.sync_directory, place.parent)
         await self._erase(gone)
         for parent in found.parents:
             await self.drop(owner, parent, sessions)

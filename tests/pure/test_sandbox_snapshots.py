@@ -118,3 +118,11 @@ def test_a_start_clears_up_what_was_never_finished_and_lets_the_session_go_on(st
     assert still.state is State.OPEN
     asyncio.run(store.sweep([]))
     assert names(store) == ["kept"]
+
+
+def test_a_removal_is_on_the_disk_before_it_is_answered(store: Snapshots, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename alone may be undone by a power cut (fsync(2)): the snapshot would be there again."""
+    place, seen = plant(store, "secret"), []
+    monkeypatch.setattr("strata.durable.sync_directory", lambda path: seen.append((path, place.exists())))
+    removed(store, "secret")
+    assert seen == [(place.parent, False)]
