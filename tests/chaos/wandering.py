@@ -45,7 +45,7 @@ class Walk:
         self.sight = Sight(over, self.ledger, promised.held_tokens(self.clients))
         self.done: Counter[str] = Counter()
         self.calls = 0
-        self._began = 0.0
+        self._began = self._undone = 0.0
         promised.begin(self.ledger)
 
     def begin(self) -> None:
@@ -57,7 +57,7 @@ class Walk:
             "mounts": {
                 one.role: {p for p in invariants.mount_points(over, one.pid) if "/sandbox/sessions/" not in p}
                 for one in over.processes()
-                if one.role in invariants.ROOMS
+                if one.role in (*invariants.ROOMS, "pid1")
             },
             "descriptors": invariants.held(over),
             "files": invariants.listing(over),
@@ -70,7 +70,8 @@ class Walk:
         what = self._step(number, chance)
         if number % SWEEP == 0:
             self.sweep()
-        return f"step {number:4} {time.monotonic() - began:5.1f} s  {what}"
+        took, settling = time.monotonic() - began, time.monotonic() - self._undone
+        return f"step {number:4} {took:5.1f} s, {settling:4.1f} s of it to settle  {what}"
 
     def _step(self, number: int, chance: random.Random | None) -> str:
         self.ledger.step, self._began = number, time.time()
@@ -90,6 +91,7 @@ class Walk:
                 _WAIT.wait(chance.uniform(0.0, 0.3))
         finally:
             load.end()
+            self._undone = time.monotonic()
         self.calls += load.calls
         if blow:
             self._excuse(blow, struck)
@@ -136,6 +138,10 @@ class Walk:
             return [f"nobody can look: {type(error).__name__}: {error}"], {}
         return [*wrong, *(() if wrong else self._invariants())], seen
 
+    def violated(self) -> list[str]:
+        """What of the invariants does not hold now; the ledger is not asked."""
+        return list(self._invariants())
+
     def _invariants(self) -> Iterator[str]:
         for name, look in invariants.INVARIANTS.items():
             try:
@@ -153,7 +159,7 @@ class Walk:
         for kind in ("session", "snapshot", *load_sandbox.CHILDREN):
             self.ledger.forget(kind, lambda _key: True)
         deadline = time.monotonic() + SETTLE_SECONDS
-        while found := list(self._invariants()):
+        while found := self.violated():
             if time.monotonic() > deadline:
                 raise Violation(self._report(self.ledger.step, "everything closed", found, None))
             _WAIT.wait(0.1)
