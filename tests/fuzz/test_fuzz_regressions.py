@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from strata.policy import capability
 from strata.registry.store import FileStore
 from strata.registry.table import Entry
 from strata.sandbox import record
+from strata.sandbox.files.archive import Choice, write_tree
+from strata.sandbox.files.copying import copy_layer
+from strata.sandbox.files.overlay import MARKS
+from strata.sandbox.files.tarring import Archive
 from strata.sandbox.snapshots import Snapshots
 from strata.sockets import frame
 from strata.sockets.async_client import AsyncClient
@@ -194,3 +199,34 @@ def test_a_reply_that_is_no_json_makes_a_service_unavailable_and_nothing_else(tm
             await asyncio.sleep(0)
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\u00e9", "plain"])
+def test_a_file_with_holes_is_archived_under_its_name_however_long_or_odd(tmp_path: Path, name: str) -> None:
+    """Python's tarfile, and with it `cp`, took the stand-in GNUSparseFile.0/NAME for it."""
+    top = tmp_path / "top"
+    top.mkdir()
+    with (top / name).open("wb") as file:
+        file.seek(1 << 20)
+        file.write(b"end")
+    with (tmp_path / "archive.tar").open("w+b") as out:
+        archive = Archive(out.fileno())
+        fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+        write_tree(archive, fd, Choice())
+        archive.end()
+        os.close(fd)
+    assert archive.size < 1 << 20
+    with tarfile.open(tmp_path / "archive.tar") as reader:
+        assert reader.getnames() == [".", name]
+    told = subprocess.run(["tar", "-tf", tmp_path / "archive.tar", "--quoting-style=literal"], capture_output=True)
+    assert os.fsdecode(told.stdout).splitlines() == ["./", name]
+
+
+def test_a_directory_that_is_called_as_a_mark_does_not_keep_a_layer_from_being_copied(tmp_path: Path) -> None:
+    for name in ("from", "to", "from/.wh.a", "from/b"):
+        (tmp_path / name).mkdir()
+    ends = [os.open(tmp_path / name, os.O_RDONLY | os.O_DIRECTORY) for name in ("from", "to")]
+    copy_layer(*ends, MARKS["fuse"], 1 << 20)
+    for fd in ends:
+        os.close(fd)
+    assert sorted(os.listdir(tmp_path / "to")) == ["a", "b"]

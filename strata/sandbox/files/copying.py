@@ -82,7 +82,7 @@ class _Copier:
             return False  # gone meanwhile
         self.files += 1
         self._spend(_INODE)
-        return stat.S_ISDIR(found.st_mode)
+        return stat.S_ISDIR(found.st_mode) and gone is None
 
     def finish(self, here: int, there: int) -> None:
         """A directory is as it was once all in it is there."""

@@ -135,7 +135,8 @@ def _header(member: Member, stored: int, sparse: int | None = None) -> bytes:
     if sparse is not None:
         numbers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(sparse)}
         info.pax_headers |= numbers | {"GNU.sparse.name": info.name}
-        info.name = "GNUSparseFile.0/" + os.path.basename(info.name)
+        # For who knows no holes. One that takes a `path` header would be taken for the name by some who do.
+        info.name = "GNUSparseFile.0/" + os.path.basename(info.name).encode("ascii", "replace").decode()[:84]
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
