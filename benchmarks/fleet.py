@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 DEADLINE = 30.0
@@ -82,6 +82,15 @@ class Fleet:
             seconds = 0.0
         self._heard += heard
         return heard
+
+
+def until(true: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
+    """Wait for something that nobody tells of. Raises TimeoutError."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(f"cannot measure: waited {seconds:g} s in vain until {what}")
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ def curves(place: Place, numbers: Sequence[int]) -> list[Curve]:
     """All of them, with that many services beside the one that is tried."""
     found = Curves("services")
     with fleet(place.scratch) as ours:
-        strata = Strata(place, ours)
+        strata = Strata(place, ours, place.scratch)
         try:
             names: list[str] = []
             for at in numbers:

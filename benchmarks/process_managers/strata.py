@@ -10,6 +10,8 @@ from pathlib import Path
 
 from benchmarks.fleet import Fleet
 from benchmarks.place import Place
+from benchmarks.process_managers.contract import Answer, children, parent
+from benchmarks.wire import Line, request
 from strata import __version__
 from strata.errors import StrataError
 from strata.sockets.client import Client
@@ -31,9 +33,10 @@ class Strata:
     name, version = "strata", __version__
     delay, asked = "RestartSec=1ms", "a call on its socket"
 
-    def __init__(self, place: Place, fleet: Fleet) -> None:
+    def __init__(self, place: Place, fleet: Fleet, _directory: Path) -> None:
         self._place, self._fleet = place, fleet
         self._client = Client(place.paths.socket("supervisor"), timeout=PATIENCE)
+        self._line = Line(place.paths.socket("supervisor"))
 
     def declare(self, names: Sequence[str]) -> None:
         """Write their manifests, and have those who are gone stopped."""
@@ -51,9 +54,10 @@ class Strata:
         if problems := [one for one in answer["problems"] if PREFIX in one]:
             raise RuntimeError(f"cannot measure: {problems[0]}")
 
-    def start(self, name: str) -> None:
+    def start(self, name: str) -> Answer:
         """Answered when it is Healthy."""
-        self._client.call("supervisor.svc.start", {"name": PREFIX + name})
+        self._line.sock.sendall(request("supervisor.svc.start", {"name": PREFIX + name}))
+        return self._answered
 
     def stop(self, name: str) -> None:
         """Answered when it is gone."""
@@ -61,8 +65,8 @@ class Strata:
 
     def managers(self) -> list[int]:
         """The supervisor, its gateway, and the systemd that does the work for it."""
-        supervisor = self._child_of_systemd()
-        return [supervisor, *_children(supervisor), _parent(supervisor)]
+        supervisor = self._supervisor()
+        return [supervisor, *children(supervisor), parent(supervisor)]
 
     def list(self) -> list[dict[str, object]]:
         """What it says of all services."""
@@ -77,28 +81,23 @@ class Strata:
         with contextlib.suppress(StrataError, OSError):  # it may be what has just failed
             self.declare([])
         self._client.close()
+        self._line.close()
 
-    def _child_of_systemd(self) -> int:
-        """Who holds the lock of the runtime directory, as /proc shows the holder of its listening socket."""
-        paths = self._place.paths
+    def _answered(self) -> None:
+        said = json.loads(self._line.round_trip(b""))  # the request is on its way already
+        if not said.get("ok"):
+            raise RuntimeError(f"cannot measure: {said.get('error')}")
+
+    def _supervisor(self) -> int:
+        lock = str(self._place.paths.supervisor_lock)
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and _holds(entry, str(paths.supervisor_lock)):
+            if entry.name.isdigit() and _holds(entry, lock):
                 return int(entry.name)
         raise RuntimeError("cannot measure: no process holds the supervisor's lock")
 
 
 def _holds(process: Path, file: str) -> bool:
-    with contextlib.suppress(OSError):
-        if b"strata.supervisor.main" not in (process / "cmdline").read_bytes():
-            return False
-        return any(str(fd.readlink()) == file for fd in (process / "fd").iterdir())
+    with contextlib.suppress(OSError):  # it has just ended
+        if b"strata.supervisor.main" in (process / "cmdline").read_bytes():
+            return any(str(fd.readlink()) == file for fd in (process / "fd").iterdir())
     return False
-
-
-def _parent(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[1])
-
-
-def _children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
