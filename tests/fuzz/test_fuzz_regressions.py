@@ -21,8 +21,10 @@ from strata.policy import capability
 from strata.registry.store import FileStore
 from strata.registry.table import Entry
 from strata.sandbox import record
+from strata.sandbox.files import diff
 from strata.sandbox.files.archive import Choice, write_tree
 from strata.sandbox.files.copying import copy_layer
+from strata.sandbox.files.diff import Layers
 from strata.sandbox.files.overlay import MARKS
 from strata.sandbox.files.tarring import Archive
 from strata.sandbox.snapshots import Snapshots
@@ -230,3 +232,16 @@ def test_a_directory_that_is_called_as_a_mark_does_not_keep_a_layer_from_being_c
     for fd in ends:
         os.close(fd)
     assert sorted(os.listdir(tmp_path / "to")) == ["a", "b"]
+
+
+def test_a_name_too_long_for_a_mark_of_its_own_does_not_keep_changes_from_being_told(tmp_path: Path) -> None:
+    """Where marks are files called .wh.NAME, one was looked for, and diff failed with "File name too long"."""
+    for name in ("upper", "lower"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lower" / ("x" * 254)).touch()
+    (tmp_path / "upper" / "new").touch()
+    upper, lower = (os.open(tmp_path / name, os.O_RDONLY | os.O_DIRECTORY) for name in ("upper", "lower"))
+    shown, _ = diff.page(Layers(upper, lower, MARKS["fuse"]))
+    os.close(upper)
+    os.close(lower)
+    assert [(change["path"], change["kind"]) for change in shown] == [("/new", "added")]

@@ -4,6 +4,7 @@ change."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from enum import Enum
@@ -48,7 +49,9 @@ def status(directory: int, name: bytes, uid_base: int = 0) -> Status | None:
     """Status of a name, a link itself; None when it is not there. The sandbox's users begin at `uid_base` here."""
     try:
         return own(os.stat(name, dir_fd=directory, follow_symlinks=False), uid_base)
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):  # what is too long to be a name here is not there
+            raise
         return None
 
 
