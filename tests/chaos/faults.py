@@ -157,5 +157,7 @@ def signals() -> list[Fault]:
 
 
 def stopped_service(name: str) -> list[Loss]:
-    """To stop a user's service by systemctl is a wish too (supervision)."""
-    return [Loss("service", STOPPED, lambda key: key == (name,))]
+    """To stop a user's service by systemctl is a wish too; but while an operator is at work on it, his counts, and it
+    is Declared: it was to run, and does not (strata/supervisor/board.py)."""
+    mine = lambda key: key == (name,)  # noqa: E731
+    return [Loss("service", STOPPED, mine), Loss("service", "Declared", mine)]

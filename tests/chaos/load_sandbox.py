@@ -114,7 +114,7 @@ class User:
         """In the foreground."""
         with self._session(caller) as (key, session):
             done = session.run(["sh", "-c", "cat; exit 3"], stdin="given", timeout=20)
-            if done.ended == "exit":
+            if done.ended == "exit" and not done.error:  # an error says why it could not be executed
                 caller.expect((done.exit_code, done.stdout) == (3, "given"), f"{key} run: {done}")
 
     def background(self, caller: Caller) -> None:
