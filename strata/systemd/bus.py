@@ -24,9 +24,11 @@ _MANAGER = b"org.freedesktop.systemd1.Manager"
 _UNIT_PREFIX = b"/org/freedesktop/systemd1/unit"
 _KINDS = {"service": "Service", "socket": "Socket", "slice": "Slice", "scope": "Scope"}
 
-
 _FLEETING = ("Scope", "Slice")
 """Units that are often gone when somebody asks for them."""
+
+_SIGNAL = 4
+"""SD_BUS_MESSAGE_SIGNAL, sd_bus_message_get_type(3)."""
 
 _JOB_MATTERS = ("deactivating", "inactive", "failed")
 """ActiveState of a service whose next job tells what is meant by it."""
@@ -260,15 +262,15 @@ def _value(field: str, raw: Any) -> Any:
 
 
 def _signal(message: Any) -> Job | str | None:
-    message.process_reply(True)
-    member, body = message.headers.get("Member"), message.body
-    if member == b"JobRemoved":
-        return Job(_text(body[1]), _text(body[2]), _text(body[3]))
-    if member == b"UnitRemoved":
-        return _text(body[0])
-    path = message.headers.get("Path") or b""
-    if member == b"PropertiesChanged" and path.startswith(_UNIT_PREFIX + b"/"):
-        return _text(path_decode(path, _UNIT_PREFIX))
+    """Read no further than is needed: PID 1 tells all of every unit to everybody who is connected to it directly
+    (bus_foreach_bus, systemd's core/dbus.c)."""
+    member = message.get_member() if message.get_type() == _SIGNAL else b""
+    if member == b"PropertiesChanged" and message.get_path().startswith(_UNIT_PREFIX + b"/"):
+        return _text(path_decode(message.get_path(), _UNIT_PREFIX))
+    if member in (b"JobRemoved", b"UnitRemoved"):
+        message.process_reply(False)
+        _, *words = map(_text, message.body)
+        return Job(*words) if member == b"JobRemoved" else _text(message.body[0])
     return None
 
 
