@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from strata.errors import NotFound, Unavailable
 from strata.supervisor.events import Events
@@ -34,7 +34,11 @@ class Board:
 
     def add(self, service: Service) -> None:
         """Take a service in, or replace the declaration of one that is known."""
-        self.services[service.name] = service
+        self.take([*self.services.values(), service])
+
+    def take(self, services: Iterable[Service]) -> None:
+        """From now on these are the services, in this order; of two by one name the last, in the place of the first."""
+        self.services = {service.name: service for service in services}
         self._by_unit = {unit: one for one in self.services.values() for unit in (one.unit, one.socket_unit) if unit}
 
     def remove(self, name: str) -> None:

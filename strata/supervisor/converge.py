@@ -39,10 +39,14 @@ class Converge:
 
     def go(self) -> None:
         """Start whatever can be started now."""
-        if not self._open:
+        services = self.board.services
+        # Whoever becomes Healthy leads here: of hundreds, those that have had their start are passed over.
+        waiting = [name for name in services if name not in self._attempted] if self._open else []
+        if not waiting:
             return
-        seen = {name: self._seen(service) for name, service in self.board.services.items()}
-        after = {name: service.manifest.after for name, service in self.board.services.items()}
+        after = {name: services[name].manifest.after for name in waiting}
+        needed = [name for names in after.values() for name in names if name in services]
+        seen = {name: self._seen(services[name]) for name in (*waiting, *needed)}
         for name in to_start(seen, after):
             self._attempted.add(name)
             self._spawn(self._start(self.board.services[name]))

@@ -63,14 +63,21 @@ class Leases:
             self._registry_run = service.status.invocation_id
             # A new registry may know nothing, or what is no more: tell it everything again.
             self._done = dict.fromkeys(self._done, UNKNOWN)
-        self._poke.set()
+        if service.name == REGISTRY or self._complete_run != self._registry_run or not self._told(service):
+            self._poke.set()
+
+    def _told(self, service: Service) -> bool:
+        """Whether the registry knows what it is to know of that one; and of no one who is not there any more."""
+        return self._lease(service) == self._done.get(service.name) and self._done.keys() <= self.board.services.keys()
 
     def _wanted(self) -> dict[str, Lease]:
-        return {
-            name: Lease(endpoint, service.unit)
-            for name, service in self.board.services.items()
-            if name != REGISTRY and (endpoint := _endpoint(service)) and self._listed(service)
-        }
+        leases = {name: self._lease(service) for name, service in self.board.services.items()}
+        return {name: lease for name, lease in leases.items() if lease}
+
+    def _lease(self, service: Service) -> Lease | None:
+        """What the registry is to be told of it, if anything."""
+        endpoint = _endpoint(service) if service.name != REGISTRY else ""
+        return Lease(endpoint, service.unit) if endpoint and self._listed(service) else None
 
     def _listed(self, service: Service) -> bool:
         if service.on_demand and service.listening:

@@ -50,6 +50,7 @@ from strata.units.context import Mode, context
 
 log = logging.getLogger(__name__)
 STOP_ATTEMPTS = 3
+HEADCOUNT_SECONDS = 0.2
 
 
 class Reports:
@@ -74,6 +75,24 @@ class Reports:
                 await self.operations.look(service)
             except StrataError as error:
                 log.warning("cannot look at %s: %s", service.unit, error.message)
+
+
+class Headcount:
+    """Tells systemd how many services are Healthy: a little later, once for all that have changed by then. Each time,
+    PID 1 tells everybody who listens, and they ask it about us."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._soon: asyncio.TimerHandle | None = None
+
+    def service_changed(self, service: Service, before: S) -> None:
+        if service.state is not before and self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(HEADCOUNT_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        self._soon = None
+        states = [one.state for one in self._board.services.values()]
+        notify.mention(f"STATUS={states.count(S.HEALTHY)} of {len(states)} services are Healthy")
 
 
 class Ending:
@@ -124,7 +143,7 @@ async def compose(paths: Paths, settings: Settings, ending: Ending) -> AsyncIter
                 lambda: pending(paths, ours),
             )
             reload.load()
-            board.listeners.append(lambda service, before: _tell_systemd(board, service, before))
+            board.listeners.append(Headcount(board).service_changed)
             await reports.look_at_all()
             converge.begin()
             rollout = Rollout(board, operations, ours, leases.drop)
@@ -213,12 +232,6 @@ def _major(version: str) -> int:
     if not found:
         raise Conflict(f"cannot understand systemd's version {version!r}")
     return int(found[0])
-
-
-def _tell_systemd(board: Board, service: Service, before: S) -> None:
-    if service.state is not before:
-        states = [one.state for one in board.services.values()]
-        notify.mention(f"STATUS={states.count(S.HEALTHY)} of {len(states)} services are Healthy")
 
 
 def main() -> int:

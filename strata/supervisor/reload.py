@@ -37,7 +37,7 @@ class Reload:
         services, self.problems = self._declare()
         for service in services:
             service.stop_wished = self.board.wishes.stopped(service.name)
-            self.board.add(service)
+        self.board.take(services)
 
     async def show(self) -> dict[str, Any]:
         """The plan, and what is wrong with the manifests."""
@@ -79,12 +79,11 @@ class Reload:
     def _adopt(self, services: list[Service]) -> None:
         """New declarations take the place of the old. A service that is known stays the object that it is: who waits
         for it, or asks for its health, goes on to see it."""
-        known, self.board.services = self.board.services, {}
+        known = self.board.services
         for service in services:
-            old = known.get(service.name)
-            if old:
+            if old := known.get(service.name):
                 old.declare_anew(service)
-            self.board.add(old or service)
+        self.board.take(known.get(service.name, service) for service in services)
 
     async def _try(self, action: Action, work: Any) -> list[str]:
         try:
