@@ -33,7 +33,7 @@ OURS = "strata"
 MANY, ROUNDS, PROBE = 50, 20, "probe"
 IDLE_SECONDS, SETTLE_SECONDS = 10.0, 3.0
 OLD_ENOUGH_SECONDS = 1.2
-"""s6 waits before it restarts what has lived for less than a second."""
+"""Some wait longer before they restart what has lived for less than a second."""
 
 WHATS = {
     "start": "asked until it runs, over Strata's",

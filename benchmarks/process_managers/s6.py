@@ -24,7 +24,7 @@ class S6:
     """A new one for each set of services."""
 
     name, asked = "s6", "s6-svc, a program of 30 kB"
-    delay = "none after a second of life, a second before; no setting"
+    delay = "a second, always"
 
     def __init__(self, _place: Place, fleet: Fleet, directory: Path) -> None:
         self._svscan = program("s6-svscan", _BIN)

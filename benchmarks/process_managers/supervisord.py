@@ -43,7 +43,7 @@ stderr_logfile = NONE
 class Supervisord:
     """A new one for each set of services."""
 
-    name, delay, asked = "supervisord", "startsecs=0; none between", "XML-RPC on its unix socket"
+    name, delay, asked = "supervisord", "startsecs=0; its loop looks once a second", "XML-RPC on its unix socket"
 
     def __init__(self, _place: Place, fleet: Fleet, directory: Path) -> None:
         self._program = program("supervisord", CACHE / "python" / "bin")
