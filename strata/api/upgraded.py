@@ -8,7 +8,9 @@ import logging
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidMessage
 
-_EARLY = 65_536  # bytes that a client may send before its upgrade is answered, which it should wait for (section 4.1)
+EARLY_BYTES = 65_536
+"""A client may send so many before its upgrade is answered, which it should wait for (RFC 6455, 4.1)."""
+
 _ABNORMAL = 1006
 
 
@@ -20,7 +22,7 @@ class Upgraded(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if self.handshake_initiated and not self.handshake_complete:
             self._early += len(data)
-            if self._early > _EARLY:  # nothing is read of it before, so it would be kept
+            if self._early > EARLY_BYTES:  # nothing is read of it before, so it would be kept
                 self.transport.abort()
                 return
         super().data_received(data)
