@@ -59,6 +59,7 @@
       CapabilityBoundingSet = "";
       AmbientCapabilities = "";
       KeyringMode = "private";
+      PrivateMounts = "yes";
       ProtectSystem = "strict";
       ProtectClock = "yes";
       ProtectControlGroups = "yes";
