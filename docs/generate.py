@@ -21,6 +21,7 @@ from typing import Any, get_type_hints
 
 import manual
 import msgspec
+from exposure import exposure
 from formatting import anchor, noun, plain, shown, table
 from http_page import door_errors, http_parameters, http_routes
 
@@ -219,6 +220,35 @@ def limits() -> str:
     )
 
 
+_BY = {"inside": "a program inside", "holder": "a token's holder", "stranger": "anybody here", "client": "a client"}
+"""Who makes an attempt; docs/attempts.toml says more of each."""
+
+
+def tried() -> dict[str, list[dict[str, Any]]]:
+    """attempts.toml: what was tried, and what others have published."""
+    return tomllib.loads((HERE / "attempts.toml").read_text(encoding="utf-8"))
+
+
+def attempts() -> str:
+    """Every attempt with its result and its tests."""
+    return table(
+        ("id", "who", "attempt", "what stops it", "result", "test"),
+        [
+            (row["id"], _BY[row["by"]], row["what"], row["stops"], row["result"], _tests(row))
+            for row in tried()["attempt"]
+        ],
+    )
+
+
+def incidents() -> str:
+    """Every published incident and what it means here."""
+    return table(("published", "here", "test"), [(row["what"], row["how"], _tests(row)) for row in tried()["incident"]])
+
+
+def _tests(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{test}`" for test in row["tests"])
+
+
 def _bound(row: Mapping[str, Any]) -> str:
     if "text" in row:
         return str(row["text"])
@@ -247,6 +277,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     make.__name__: make
     for make in (
         *(overview, methods, errors, manifest_keys, reserved, settings_keys, variables, limits),
+        *(attempts, incidents, exposure),
         *(door_errors, http_routes, http_parameters),
     )
 }
