@@ -33,6 +33,8 @@ FORK_SECONDS = 20.0
 
 _READ_BYTES = 65_536
 _LONGEST_SENTENCE = 16_384  # names two paths, which are at most 4096 bytes each
+_BOUND = {"LD_BIND_NOW": "1"}
+"""So that each symbol is looked up once and not by every fork anew, into pages of its own (ld.so(8))."""
 
 
 class Forked(NamedTuple):
@@ -114,7 +116,9 @@ class Launcher:
             ours.setblocking(False)
             with theirs:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-P", "-m", "strata.sandbox.launcher.main", stdin=theirs.fileno()
+                    *(sys.executable, "-P", "-m", "strata.sandbox.launcher.main"),
+                    stdin=theirs.fileno(),
+                    env=os.environ | _BOUND,
                 )
             try:
                 await self._talk(ours)
