@@ -80,13 +80,11 @@ async def compose(paths: Paths, settings: Settings) -> AsyncIterator[Server]:
             handlers.adopt(room)
             store.drop_untaken()
             await asyncio.to_thread(_prepare, room)
-        primer = Primer(own_group(tools.layout.tree))
         async with following(trust, paths.socket("identity")):
             everybody = SandboxGate(gate, settings.api.insecure_no_auth)
-            with contextlib.closing(primer):
-                yield Server(
-                    handlers.METHODS, room, everybody, Denials(), _LIMITS, descriptors=True, greet=primer.prime
-                )
+            yield Server(
+                handlers.METHODS, room, everybody, Denials(), _LIMITS, descriptors=True, greet=tools.primer.prime
+            )
         async with daemon.patience():
             if await ending.is_for_good(tools.manager, UNIT, unasked=False):
                 await room.close_all("Strata stops")
@@ -101,7 +99,9 @@ async def _tools(reports: Reports) -> AsyncIterator[Tools]:
         await launcher.start()
         await manager.open()
         version = int((await manager.version()).split(".")[0].split("-")[0].split("~")[0])
-        yield Tools(launcher, manager, cgroup.layout(), version)
+        layout = cgroup.layout()
+        with contextlib.closing(Primer(own_group(layout.tree))) as primer:
+            yield Tools(launcher, manager, layout, version, primer)
     finally:
         await launcher.close()
         await manager.close()

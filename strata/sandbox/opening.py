@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from strata.sandbox import launching, record
 from strata.sandbox.cgroup import Group, Layout, delegate, missing
 from strata.sandbox.launcher import channel
 from strata.sandbox.launching import Launcher
+from strata.sandbox.priming import Primer
 from strata.sandbox.record import Record
 from strata.sandbox.session import Groups, Handles, Session, root_plan
 from strata.systemd.manager import Manager
@@ -45,6 +46,7 @@ class Tools(NamedTuple):
     manager: Manager
     layout: Layout
     systemd_version: int
+    primer: Primer
 
 
 class _Built(NamedTuple):
@@ -61,6 +63,7 @@ class Opening:
         """`directory` is there, with nothing but the record in it."""
         self._tools, self._wanted, self._directory = tools, wanted, directory
         self.scope: Group | None = None
+        tools.primer.prime()  # whoever asks may have connected long ago
 
     async def run(self) -> Session:
         """The session, open. Raises StrataError or OSError; then its first process is killed, and what it left (other
@@ -78,9 +81,10 @@ class Opening:
         passing.enter_context(room)
         with theirs:
             plan = {"root": root_plan(self._wanted, self._directory), "network": self._wanted.network}
-            first = await self._tools.launcher.fork("open", plan, [theirs.fileno()])
+            forked = self._tools.launcher.fork("open", plan, [theirs.fileno()])
+            first, properties = await asyncio.gather(forked, self._properties())
         undo.callback(launching.kill, first)
-        built, scope = await _both(self._report(room, passing, undo), self._enter_scope(first.pid))
+        built, scope = await _both(self._report(room, passing, undo), self._enter_scope(first.pid, properties))
         beside = self._tools.layout.beside(first.pid, self._wanted.key.scope)
         unlimited = _unlimited(self._wanted, first.pid, scope)
         groups = Groups(scope, scope.make("payload"), scope.make("keepers"), beside)
@@ -109,11 +113,15 @@ class Opening:
             raise Unavailable("cannot open a session: too many files are open; close some sessions and try again")
         return _Built(message, *fds)
 
-    async def _enter_scope(self, pid: int) -> Group:
+    async def _properties(self) -> Sequence[Property]:
+        """Of the scope; found while the launcher forks."""
         key, limits = self._wanted.key, self._wanted.limits
         text = render_scope(key.scope, key.slice, key.label, limits, self._wanted.lifetime_seconds)
-        properties = [*encode(text, self._tools.systemd_version).properties, Property("PIDs", "au", [pid])]
-        job = await self._tools.manager.run_transient([(key.scope, properties)])
+        return encode(text, self._tools.systemd_version).properties
+
+    async def _enter_scope(self, pid: int, properties: Sequence[Property]) -> Group:
+        key = self._wanted.key
+        job = await self._tools.manager.run_transient([(key.scope, [*properties, Property("PIDs", "au", [pid])])])
         self.scope = self._tools.layout.group_of(pid, key.scope)
         if job.result != "done" or self.scope is None:
             raise Unavailable(f"cannot open {key.label}: systemd says {job.result} for its scope; try again")

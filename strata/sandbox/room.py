@@ -20,6 +20,7 @@ from strata.sandbox.cgroup import Emptiness
 from strata.sandbox.changes import Changes, told
 from strata.sandbox.closing import Remains
 from strata.sandbox.descriptor_store import DescriptorStore
+from strata.sandbox.disks import Disks
 from strata.sandbox.ids import SLICE, Key
 from strata.sandbox.leftovers import Leftovers
 from strata.sandbox.life import Life
@@ -55,7 +56,7 @@ class Room:
         self.slices = Slices(tools.manager, settings.owner, tools.systemd_version)
         self.leftovers = Leftovers(self._try_again)
         self.life = Life(lambda session: self.expire(session, f"idle for {session.record.ttl_seconds:g} s"))
-        self._changes = Changes()
+        self._changes, self._disks = Changes(), Disks(root / "stock")
         self._opening: set[Key] = set()
         self._turns = asyncio.Semaphore(AT_ONCE)
         self.mapped = os.geteuid() == 0
@@ -200,6 +201,7 @@ class Room:
             await told(self._remove(Remains(record.key, directory, record, attempt.scope)))
             raise
         self.add(session)
+        self._changes.start(self._disks.restock(record))
         return session
 
     async def _close(self, session: Session, why: str) -> None:

@@ -91,7 +91,7 @@ class Stage:
         self.opened.set()
         self.fails = ""
         self.populated = True
-        tools = Tools(Mock(), self.manager, Mock(), 252)  # type: ignore[arg-type]
+        tools = Tools(Mock(), self.manager, Mock(), 252, Mock())  # type: ignore[arg-type]
         self.room = Room(tools, SandboxSettings(**settings), top, Buckets(), DescriptorStore())
         self.room.mapped = True
         self.room.emptiness.close()

@@ -41,8 +41,7 @@ def _mount_memory(plan: Plan, warnings: list[str]) -> None:
 def _mount_image(plan: Plan, warnings: list[str]) -> bool:
     path = f"{plan.directory}/{image.NAME}"
     try:
-        image.make(plan.stock, plan.disk_bytes, plan.inodes, path)
-        image.mount(path, DISK)
+        image.mount_new(plan.stock, plan.disk_bytes, plan.inodes, path, DISK)
     except OSError as error:
         if error.errno not in _MISSING:
             raise

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Disks of sessions: a sparse ext4 image each, which bounds blocks and inodes and gives the writer ENOSPC.
 
-An empty image of a usual size is formatted once and copied after that, holes left out. It has no journal and its mount
-asks for no flushes: a session does not outlive the machine's uptime, so there is nothing that a crash could spoil.
-Owners in it are those inside: 0 is the session's root.
+An empty image of a usual size is formatted once and copied after that, holes left out; some copies lie ready. It has no
+journal and its mount asks for no flushes: a session does not outlive the machine's uptime, so there is nothing that a
+crash could spoil. Owners in it are those inside: 0 is the session's root.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ _FEATURES = "^has_journal,^resize_inode,^dir_nlink,extent,flex_bg,uninit_bg,spar
 _EXTENDED = "root_owner=0:0,num_backup_sb=0"
 _MIB = 1024 * 1024
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
+READY = 3
+"""Copies that lie ready: a loop device has all of its file written to the disk first (loop_configure, Linux 6.18)."""
+
 _SMALLEST = 2 * _MIB
+_TAKEN = ".taken"
 
 
 def empty(stock: str, size: int, inodes: int) -> str:
@@ -42,10 +46,69 @@ def empty(stock: str, size: int, inodes: int) -> str:
             _format(unfinished, size, inodes)
             os.rename(unfinished, path)  # whoever is second replaces it by the same
         except OSError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(unfinished)
+            _forget(unfinished)
             raise
     return path
+
+
+def restock(stock: str, size: int, inodes: int) -> None:
+    """Have copies of the empty image of this size lie ready, if it is in stock."""
+    source = _stocked(stock, size, inodes)
+    for copied in _ready(source):
+        if os.path.exists(copied) or os.path.exists(copied + _TAKEN) or not os.path.exists(source):
+            continue
+        unfinished = f"{copied}.{os.getpid()}"
+        try:
+            copy(source, unfinished)
+            os.rename(unfinished, copied)
+        except OSError:
+            _forget(unfinished)
+            raise
+        _write_out(copied)  # last, because its new name has to be written, too
+
+
+def _forget(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _write_out(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):  # somebody has it already
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def mount_new(stock: str, size: int, inodes: int, path: str, target: str) -> None:
+    """Mount a new empty image at `target`; its file is `path`. Raises OSError as `make` and `mount` do."""
+    found = next(filter(_take, _ready(_stocked(stock, size, inodes))), "")
+    if not found:
+        make(stock, size, inodes, path)
+        found = path
+    mount(found, target)
+    if found != path:  # now, and not before: a new name would have to be written to the disk
+        os.rename(found, path)
+        os.unlink(found + _TAKEN)
+
+
+def _take(ready: str) -> bool:
+    """Whether it is there and nobody else's. One that is taken is never given back: something may be written in it."""
+    if not os.path.exists(ready):
+        return False
+    try:
+        os.close(os.open(ready + _TAKEN, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return False
+    if os.path.exists(ready):
+        return True
+    os.unlink(ready + _TAKEN)  # its taker has just gone off with it
+    return False
+
+
+def _ready(stocked: str) -> list[str]:
+    return [f"{stocked}.ready{number}" for number in range(READY)]
 
 
 def make(stock: str, size: int, inodes: int, target: str) -> None:
