@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""One call at a time: registry.resolve, fs.read and identity.issue beside a bare echo of the very same frame."""
+"""One call at a time: registry.resolve, fs.read and identity.issue beside a bare echo of the very same frame; and what
+a room does for every call that carries a token."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import statistics
+import time
+from collections.abc import Callable, Iterator
 
 import pyseto
 
 from benchmarks import echo, pinned
-from benchmarks.harness import Figure, alternate, ratio
+from benchmarks.harness import Figure, alternate, quartiles, ratio
 from benchmarks.place import Place
 from benchmarks.wire import Line, checked, request
+from strata.policy.token import public_key
+from strata.policy.trust import Trust
 
 ROUNDS, BLOCK = 30, 100
 
@@ -23,6 +28,7 @@ def figures(place: Place) -> Iterator[Figure]:
         for room, measure in (("registry", resolve), ("fs", read), ("identity", issue)):
             with pinned.together(place, echo.UNIT, f"strata-{room}.service"):
                 yield from measure(place, bare)
+    yield from check(place)
 
 
 def resolve(place: Place, bare: Line) -> Iterator[Figure]:
@@ -101,6 +107,36 @@ def issue(place: Place, bare: Line) -> Iterator[Figure]:
         at_most=1.0,
         note=_microseconds(room=samples.median("room"), echo=samples.median("echo"), sign=samples.median("sign")),
     )
+
+
+def check(place: Place) -> Iterator[Figure]:
+    """A token of this identity, by its keys, in this very process: processor time, which no other process blurs."""
+    params = {"service": "fs", "actions": ["open", "read", "list"], "path_prefix": "/tmp"}
+    token = place.call("identity", "identity.issue", params)["token"]
+    told = place.call("identity", "identity.keys")["keys"]
+    keys = [public_key(key["version"], key["key"]) for key in told]
+    trust = Trust()
+    trust.set_keys(keys)
+
+    def cold() -> None:
+        anew = Trust()
+        anew.set_keys(keys)
+        anew.verify(token)
+
+    for name, what, action, bound in (
+        ("token: cold", "verified for the first time", cold, 300.0),
+        ("token: cached", "verified again", lambda: trust.verify(token), 10.0),
+    ):
+        taken = [_busy(action) * 1e6 for _ in range(ROUNDS)]
+        yield Figure(name, what, statistics.median(taken), "µs", bound, spread=quartiles(taken))
+
+
+def _busy(action: Callable[[], object]) -> float:
+    """Seconds of processor time that it takes once, of a block."""
+    start = time.thread_time()
+    for _ in range(BLOCK):
+        action()
+    return (time.thread_time() - start) / BLOCK
 
 
 def _microseconds(**times: float) -> str:
