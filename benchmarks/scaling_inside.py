@@ -2,7 +2,7 @@
 """What each process that serves sessions and services weighs, asked beside its systemd: `python scaling_inside.py`.
 
 Run by its path and with the standard library alone, as inside.py is. Answers {role: {seconds, kib, descriptors}}:
-processor time since it began, PSS, open descriptors. Of the launcher's forks, which come and go, only the time.
+processor time since it began, PSS, open descriptors. Of all that ever ran below strata.slice, only the time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ ROLES = {
     "strata.identity.main": "identity",
     "strata.fs.main": "fs",
 }
+_SLICE = "/strata.slice"
 GATEWAY, GATEWAYS = "strata.systemd.gateway", {"room": "room's gateway", "supervisor": "supervisor's gateway"}
 Weight = dict[str, float]
 
@@ -44,10 +45,8 @@ def weights() -> dict[str, Weight]:
     supervisor = next(pid for pid, role in found.items() if role == "supervisor")
     found[_parent(supervisor)] = "PID 1"
     answer = {role: _weight(pid) for pid, role in found.items()}
-    launcher = next((pid for pid, role in found.items() if role == "launcher"), 0)
-    if launcher:
-        answer["launcher's forks"] = {"seconds": _of_children(launcher), "kib": 0.0, "descriptors": 0.0}
-    return answer | {"sessions": sessions}
+    everything: Weight = {"seconds": _below_our_slice(supervisor), "kib": 0.0, "descriptors": 0.0}
+    return answer | {"sessions": sessions, "everything": everything}
 
 
 def _weight(pid: int) -> Weight:
@@ -90,10 +89,12 @@ def _seconds(pid: int) -> float:
     return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
-def _of_children(pid: int) -> float:
-    """Of children that have ended and been waited for (cutime and cstime of proc_pid_stat(5)), in hundredths."""
-    fields = _text(pid, "stat").rpartition(")")[2].split()
-    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+def _below_our_slice(supervisor: int) -> float:
+    """Of every process that is or was below strata.slice (cpu.stat, which needs no controller)."""
+    path = next(line[3:] for line in _text(supervisor, "cgroup").splitlines() if line.startswith("0::"))
+    top = path[: path.index(_SLICE) + len(_SLICE)]
+    trees = (Path(tree + top, "cpu.stat") for tree in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"))
+    return _field(next(file for file in trees if file.exists()).read_text(), "usage_usec") / 1e6
 
 
 def _text(pid: int, name: str) -> str:

@@ -50,7 +50,10 @@ def _fill(place: Place, strata: Strata, ours: Fleet, found: Curves, names: Seque
     healthy = time.perf_counter() - start
     found.add("declared to running, of each", "ms", 1.0, Point(at, 1e3 * running / len(more)))
     found.add("declared to Healthy, of each", "ms", 1.0, Point(at, 1e3 * healthy / len(more)))
-    weighing.work(place, found, at, len(more), before)
+    for role, spent in weighing.work(place, (*weighing.SUPERVISING, "room's gateway"), before).items():
+        found.add(f"processor time of one more: {role}", "ms", 0.5, Point(at, spent / len(more)))
+    again = [timed(lambda: strata.declare(names)) for _ in range(LOOKS)]
+    found.add("reload that changes nothing", "ms", 5.0, Point(at, 1e3 * sorted(again)[LOOKS // 2]))
 
 
 def _probe(strata: Strata, ours: Fleet, found: Curves, at: int) -> None:

@@ -42,19 +42,23 @@ def _fill(place: Place, here: Guests, found: Curves, at: int, more: Sequence[str
     here.open(*more)
     seconds = time.perf_counter() - start
     found.add("opened, some at a time, of each", "ms", GRAIN, Point(at, 1e3 * seconds / len(more)))
-    weighing.work(place, found, at, len(more), before)
+    for role, spent in weighing.work(place, weighing.WORKERS, before).items():
+        found.add(f"processor time of one more: {role}", "ms", 0.5, Point(at, spent / len(more)))
     here.all_of([here.command(name, "true") for name in more[::2]])
 
 
 def _empty(here: Guests, found: Curves, names: Sequence[str], numbers: Sequence[int]) -> None:
     """From the last number to the one before, and so on: what closing one costs with that many there."""
-    taken = []
+    taken: list[tuple[Point, Point]] = []
     for least, most in reversed(list(zip([0, *numbers], numbers, strict=False))):
-        start = time.perf_counter()
+        before, start = weighing.weights(here.place), time.perf_counter()
         here.close(*names[least:most])
-        taken.append(Point(most, 1e3 * (time.perf_counter() - start) / (most - least)))
-    for point in reversed(taken):
-        found.add("closed, some at a time, of each", "ms", GRAIN, point)
+        milliseconds = 1e3 * (time.perf_counter() - start)
+        spent = weighing.work(here.place, (), before)["everything"]
+        taken.append((Point(most, milliseconds / (most - least)), Point(most, spent / (most - least))))
+    for closed, spent_on_it in reversed(taken):
+        found.add("closed, some at a time, of each", "ms", GRAIN, closed)
+        found.add("processor time of closing one: everything", "ms", GRAIN, spent_on_it)
 
 
 def _probe(here: Guests, found: Curves, at: int) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.growth import Curves, Point
@@ -13,10 +14,8 @@ from benchmarks.place import Place
 
 _INSIDE = Path(__file__).with_name("scaling_inside.py")
 Weights = dict[str, dict[str, float]]
-WORKERS = (
-    *("PID 1", "journald", "supervisor", "supervisor's gateway", "room", "room's gateway"),
-    *("launcher", "launcher's forks", "door"),
-)
+SUPERVISING = ("PID 1", "journald", "supervisor", "supervisor's gateway")
+WORKERS = (*SUPERVISING, "room", "room's gateway", "launcher", "door")
 IDLE_SECONDS, QUIET_SECONDS, PATIENCE = 10.0, 1.0, 30.0
 _QUIET = 0.02
 """Seconds of one processor in a second: less is rest."""
@@ -28,15 +27,13 @@ def weights(place: Place) -> Weights:
     return found
 
 
-def work(place: Place, found: Curves, at: int, more: int, before: Weights) -> None:
-    """Processor time for each of those that have come since `before`, once everybody is at rest again."""
+def work(place: Place, roles: Sequence[str], before: Weights) -> dict[str, float]:
+    """Milliseconds of a processor that each has worked since `before`, once everybody is at rest again. `everything`
+    is PID 1, journald and all that ever ran below strata.slice, the processes of sessions and services too."""
     after = settled(place)
-    total = 0.0
-    for role in WORKERS:
-        spent = _seconds(after, role) - _seconds(before, role)
-        total += spent
-        found.add(f"processor time of one more: {role}", "ms", 0.5, Point(at, 1e3 * spent / more))
-    found.add("processor time of one more: all of these", "ms", 1.0, Point(at, 1e3 * total / more))
+    spent = {role: 1e3 * (_seconds(after, role) - _seconds(before, role)) for role in (*WORKERS, "everything")}
+    spent["everything"] += spent["PID 1"] + spent["journald"]
+    return {role: spent[role] for role in (*roles, "everything")}
 
 
 def idle(place: Place, found: Curves, at: int) -> None:
