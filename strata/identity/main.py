@@ -43,6 +43,7 @@ def state_directory(paths: Paths, env: Mapping[str, str] = os.environ) -> Path:
 @contextlib.contextmanager
 def _room(directory: Path, settings: Settings) -> Iterator[Room]:
     _check_whole(directory, keys.FILE, revocations.FILE)
+    restarted = (directory / revocations.FILE).exists()
     revoked = Revocations(directory / revocations.FILE, settings.identity.max_ttl_seconds)
     try:
         if revoked.cap_ids():  # a first start that was cut short leaves an empty journal and no keys
@@ -54,7 +55,8 @@ def _room(directory: Path, settings: Settings) -> Iterator[Room]:
         trust.revoke(revoked.cap_ids())
         trust.set_keys(store.verifying())
         gate = Gate(trust, settings.operators)
-        yield Room(store, Issuer(store, settings.node_id, settings.identity), revoked, Verifiers(), trust, gate)
+        verifiers = Verifiers(restarted)
+        yield Room(store, Issuer(store, settings.node_id, settings.identity), revoked, verifiers, trust, gate)
     finally:
         revoked.close()
 

@@ -13,6 +13,9 @@ LIVE = 1.0
 """Seconds after its last poll for which a verifier is waited for: between two polls it is not asking."""
 PATIENCE = 1.0
 """Seconds that a revocation waits for them at most."""
+RETURNING = 1.0
+"""Seconds after the first request of a restarted identity in which verifiers may be on their way that it does not know
+yet: they try again at once, and then wait in the socket's queue like everybody else."""
 
 
 class _Seen(NamedTuple):
@@ -22,9 +25,12 @@ class _Seen(NamedTuple):
 
 
 class Verifiers:
-    """Bookkeeping of long polls. A verifier is any hashable key that stays the same over its polls."""
+    """Bookkeeping of long polls. A verifier is any hashable key that stays the same over its polls. `restarted`: there
+    may be some that followed our predecessor."""
 
-    def __init__(self) -> None:
+    def __init__(self, restarted: bool = False) -> None:
+        self._restarted = restarted
+        self._complete = 0.0  # time.monotonic() from which on all that live are known; 0 before the first request
         self._seen: dict[Hashable, _Seen] = {}
         self._news = asyncio.Event()
         self._heard = asyncio.Event()
@@ -54,14 +60,19 @@ class Verifiers:
 
     async def confirmed(self, revision: int, patience: float = PATIENCE) -> int:
         """Wait, at most `patience` seconds, until all live verifiers have confirmed `revision`; how many have not."""
+        self._begin()
         deadline = time.monotonic() + patience
         self._forget_the_dead()
         waited = set(self._seen)
-        while (waited := self._behind(waited, revision)) and (left := deadline - time.monotonic()) > 0:
+        while (now := time.monotonic()) < deadline:
+            returning = now < self._complete
+            waited = self._behind({*waited, *self._seen} if returning else waited, revision)
+            if not waited and not returning:
+                break
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
+                async with asyncio.timeout((deadline if waited else min(deadline, self._complete)) - now):
                     await self._heard.wait()
-        return len(waited)
+        return len(self._behind(waited, revision))
 
     def _behind(self, keys: set[Hashable], revision: int) -> set[Hashable]:
         return {key for key in keys if key in self._seen and self._seen[key].acknowledged < revision}
@@ -71,7 +82,11 @@ class Verifiers:
         for key in [key for key, seen in self._seen.items() if not seen.polling and seen.at < oldest]:
             del self._seen[key]
 
+    def _begin(self) -> None:
+        self._complete = self._complete or time.monotonic() + (RETURNING if self._restarted else 0.0)
+
     def _note(self, key: Hashable, seen: _Seen) -> None:
+        self._begin()
         self._forget_the_dead()
         self._seen[key] = seen
         self._hear()

@@ -32,6 +32,7 @@ from strata.errors import (
     Unavailable,
 )
 from strata.identity import keys, main, revocations, seed
+from strata.identity.verifiers import Verifiers
 from strata.paths import Paths
 from strata.policy.feed import following
 from strata.policy.token import FORMATS, public_key, verify
@@ -693,6 +694,29 @@ def test_a_revocation_waits_a_second_for_a_silent_verifier_and_says_so(identity:
         began = time.monotonic()
         assert identity.call("identity.revoke", cap_id="x") == {"status": "revoked", "unconfirmed": 1}
         assert 0.5 < time.monotonic() - began < 3
+
+
+def test_after_a_restart_a_revocation_waits_for_verifiers_that_are_still_on_their_way() -> None:
+    """Else it would be confirmed by all of nobody, and taken by a service whose poll waits in the queue behind it."""
+
+    async def go() -> None:
+        known = Verifiers(restarted=True)
+        revoking = asyncio.create_task(known.confirmed(5))
+        await asyncio.sleep(0)
+        async with known.polling("late", 0):
+            assert not revoking.done()
+        async with known.polling("late", 5):
+            assert await revoking == 0
+        assert await known.confirmed(6) == 1, "one that is known and silent is counted"
+
+    asyncio.run(go())
+
+
+def test_of_a_first_start_nobody_is_waited_for() -> None:
+    async def go() -> None:
+        assert await asyncio.wait_for(Verifiers().confirmed(5), 0.9) == 0
+
+    asyncio.run(go())
 
 
 def test_a_stranger_who_never_confirms_holds_up_nobody(identity: Served) -> None:
