@@ -109,7 +109,7 @@ def _run(
         "STRATA_FUZZ_SEED": str(seed or 1),
         "STRATA_FUZZ_AGAIN": str(again),
         "STRATA_FUZZ_SCRATCH": str(scratch),
-        "PYTHONPATH": f"{target.HERE}:{target.HERE.parent.parent}",
+        "PYTHONPATH": f"{target.ROOT}:{target.HERE}:{target.HERE.parent.parent}",
         "PYTHONHASHSEED": "0",
         "TMPDIR": str(scratch),
     }

@@ -10,12 +10,12 @@ import time
 from engine import target
 from engine.campaign import Outcome
 
-_LOG = target.HERE / ".work" / "runs.jsonl"
+_LOG = target.ROOT / ".work" / "runs.jsonl"
 
 
 def add(outcome: Outcome) -> None:
     """Note one run."""
-    _LOG.parent.mkdir(exist_ok=True)
+    _LOG.parent.mkdir(parents=True, exist_ok=True)
     with _LOG.open("a") as log:
         log.write(json.dumps({"at": int(time.time()), **outcome._asdict()}) + "\n")
 

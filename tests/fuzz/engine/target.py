@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent.parent
-TARGETS = HERE / "targets"
-CRASHES = HERE / "crashes"
+ROOT = Path(os.environ.get("STRATA_FUZZ_ROOT", HERE))
+"""Where targets, corpora, crashes and logs are: a test of all this brings its own."""
+TARGETS = ROOT / "targets"
+CRASHES = ROOT / "crashes"
 MOST_FILES, MOST_BYTES = 300, 200_000
 """Of one committed corpus."""
 MAX_LEN = 4096
@@ -50,6 +52,7 @@ def load(name: str, instrumented: bool = False) -> Target:
     path = TARGETS / f"{name}.py"
     if not path.exists():
         sys.exit(f"there is no target {name}; there are: {' '.join(names())}")
+    sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
     if not instrumented:
         return _read(name)
     import atheris
@@ -63,12 +66,12 @@ def load(name: str, instrumented: bool = False) -> Target:
 
 def corpus_dir(name: str) -> Path:
     """The committed corpus."""
-    return HERE / "corpus" / name
+    return ROOT / "corpus" / name
 
 
 def found_dir(name: str) -> Path:
     """Inputs that earlier runs on this machine found."""
-    return HERE / ".work" / "found" / name
+    return ROOT / ".work" / "found" / name
 
 
 def committed(name: str) -> list[bytes]:
