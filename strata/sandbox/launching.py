@@ -16,11 +16,11 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from strata.errors import BY_CODE, Internal, InvalidArgument, StrataError, Unavailable
+from strata.sandbox import interpreter
 from strata.sandbox.launcher import channel
 from strata.sandbox.lines import Lines
 from strata.sandbox.outgoing import Copies, Outgoing
@@ -112,11 +112,11 @@ class Launcher:
 
     async def _run(self) -> None:
         ours, theirs = socket.socketpair()
-        with ours:
+        with ours, interpreter.command("-P", "-m", "strata.sandbox.launcher.main") as command:
             ours.setblocking(False)
             with theirs:
                 self._process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", "strata.sandbox.launcher.main"),
+                    *command,
                     stdin=theirs.fileno(),
                     env=os.environ | _BOUND,
                 )

@@ -8,13 +8,15 @@ import contextlib
 import json
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import leaks
 import pytest
 
 from strata.errors import InvalidArgument, Unavailable
-from strata.sandbox import launching
+from strata.sandbox import interpreter, launching
 from strata.sandbox.launching import Forked, Launcher
 
 DEADLINE = 20.0
@@ -177,3 +179,36 @@ def test_an_answer_is_for_who_asked() -> None:
         await asyncio.gather(*(one() for _ in range(50)))
 
     with_launcher(body)
+
+
+def test_a_launcher_whose_python_commands_could_change_runs_from_a_sealed_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CVE-2019-5736: in user mode, a Python in the user's home is a file of every command's."""
+    monkeypatch.setattr(interpreter, "is_within_reach", lambda path: True)
+
+    async def body(pair: Pair) -> None:
+        await pair.works()
+        program = f"/proc/{pair.pid}/exe"
+        assert os.readlink(program).startswith("/memfd:strata-python")
+        for change in (lambda: os.truncate(program, 0), lambda: os.open(program, os.O_RDWR)):
+            with pytest.raises(OSError, match=r"busy|not permitted"):
+                change()
+
+    with_launcher(body)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_only_a_users_own_python_is_within_reach_of_his_commands() -> None:
+    """Also one that he may not write to: he may change that. Root's commands are other users outside."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as top:
+        os.chmod(top, 0o755)
+        answers = {}
+        for owner, euid in ((0, 0), (65534, 0), (0, 65534), (65534, 65534)):
+            own = Path(top, f"{owner}-{euid}")
+            own.touch(mode=0o555)
+            os.chown(own, owner, owner)
+            os.seteuid(euid)
+            try:
+                answers[owner, euid] = interpreter.is_within_reach(str(own))
+            finally:
+                os.seteuid(0)
+    assert [pair for pair, answer in answers.items() if answer] == [(65534, 65534)]
