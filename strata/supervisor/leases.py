@@ -103,6 +103,8 @@ class Leases:
             try:
                 await self._tell()
                 delay = FIRST_RETRY
+                if self._wanted() != self._done:  # what has changed meanwhile was compared with what was not done yet
+                    self._poke.set()
             except Exception as error:  # nobody else would notice that this task has ended
                 log.warning("cannot tell the registry, trying again: %s", error, exc_info=_unexpected(error))
                 await asyncio.sleep(delay)

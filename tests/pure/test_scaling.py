@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -171,6 +171,35 @@ def service(name: str, after: tuple[str, ...]) -> Mock:
     found = Mock(state=S.DECLARED, digest="", stop_wished=False)
     found.name, found.manifest.after = name, after
     return found
+
+
+def test_a_service_that_stops_while_the_registry_is_told_of_it_is_unregistered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listens, registry = Mock(state=S.HEALTHY, on_demand=False, unit="a.service", address="/run/a.sock"), Mock()
+    listens.name, registry.name, registry.state = "a", "registry", S.HEALTHY
+    listens.status.invocation_id = registry.status.invocation_id = "1"
+    calls: list[str] = []
+
+    async def main() -> None:
+        leases = Leases(Mock(services={"a": listens, "registry": registry}, listeners=[]), tmp_path / "registry.sock")
+        leases._registry_run = leases._complete_run = "1"
+
+        async def call(method: str, _params: object) -> None:
+            calls.append(method)
+            if method == "registry.register":
+                listens.state = S.STOPPED
+                leases._service_changed(listens, S.HEALTHY)
+
+        monkeypatch.setattr("strata.supervisor.leases.AsyncClient.connect", AsyncMock(return_value=Mock(call=call)))
+        leases._service_changed(listens, S.STARTING)
+        async with asyncio.timeout(10):
+            while "registry.unregister" not in calls:
+                await asyncio.sleep(0.01)
+        await leases.close()
+
+    asyncio.run(main())
+    assert calls == ["registry.register", "registry.unregister"]
 
 
 def test_a_change_that_the_registry_need_not_know_of_does_not_have_all_gone_through(tmp_path: Path) -> None:
