@@ -23,10 +23,10 @@ def curves(place: Place, numbers: Sequence[int]) -> list[Curve]:
     """All of them, with that many sessions beside the one that is tried. Half of them have used their shell."""
     found = Curves("sessions")
     with guests(place) as here:
+        if reason := here.lacks_room_for(max(numbers) + 1):
+            raise RuntimeError(f"cannot measure {max(numbers)} sessions: it {reason}")
         names: list[str] = []
         for at in numbers:
-            if reason := here.lacks_room_for(at + 1 - len(names)):
-                raise RuntimeError(f"cannot measure {at} sessions: it {reason}")
             print(f"measuring with {at} sessions …", file=sys.stderr)
             more = [f"n{number}" for number in range(len(names), at)]
             names += more
