@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import declared
@@ -38,13 +38,24 @@ def _anything(seen: object) -> bool:
     return seen in ("Healthy", "Stopped", "Declared", "Quarantined")
 
 
-def verb(words: Sequence[str], units: Sequence[str], loses: bool) -> Aim:
+def nothing(_unit: str) -> list[Loss]:
+    """What comes back as it was."""
+    return []
+
+
+def told_to_end(unit: str) -> list[Loss]:
+    """A supervisor that is sent SIGTERM, with no job of systemd's that says restart, ends for good; a room comes back
+    (strata/systemd/ending.py)."""
+    return lost_with(unit) if unit == SUPERVISOR else []
+
+
+def verb(words: Sequence[str], units: Sequence[str], lost: Callable[[str], list[Loss]]) -> Aim:
     """`systemctl WORDS UNIT` of one of the units."""
 
     def aim(world: World, chance: random.Random) -> Blow:
         unit = chance.choice(units)
-        losses = lost_with(unit) if loses else []
-        return Blow(f"systemctl {' '.join(words)} {unit}", lambda: world.systemctl(*words, unit), losses=losses)
+        strike = lambda: world.systemctl(*words, unit)  # noqa: E731
+        return Blow(f"systemctl {' '.join(words)} {unit}", strike, losses=lost(unit))
 
     return aim
 
@@ -157,17 +168,17 @@ def units() -> list[Fault]:
     users = [f"strata-svc-{name}.service" for name in USERS]
     every = [f"strata-svc-{name}.service" for name in declared.MANIFESTS]
     return [
-        Fault("systemctl stop of a room", 5, verb(["stop"], rooms, True)),
-        Fault("systemctl stop of the supervisor", 1, verb(["stop"], [SUPERVISOR], True)),
-        Fault("systemctl stop of strata.slice", 1, verb(["stop"], ["strata.slice"], True)),
-        Fault("systemctl stop of a socket", 2, verb(["stop"], sockets, True)),
-        Fault("systemctl stop of a user's service", 3, verb(["stop"], users, True)),
+        Fault("systemctl stop of a room", 5, verb(["stop"], rooms, lost_with)),
+        Fault("systemctl stop of the supervisor", 1, verb(["stop"], [SUPERVISOR], lost_with)),
+        Fault("systemctl stop of strata.slice", 1, verb(["stop"], ["strata.slice"], lost_with)),
+        Fault("systemctl stop of a socket", 2, verb(["stop"], sockets, lost_with)),
+        Fault("systemctl stop of a user's service", 3, verb(["stop"], users, lost_with)),
         Fault("systemctl stop of a session", 4, scope(["stop"])),
         Fault("systemctl stop of an owner's slice", 2, owners_slice),
-        Fault("systemctl restart", 6, verb(["restart"], [*services, *users], False)),
-        Fault("systemctl kill -KILL", 6, verb(["kill", "--signal=KILL"], [*services, *every], False)),
-        Fault("systemctl kill -TERM", 4, verb(["kill", "--kill-who=main", "--signal=TERM"], services, False)),
-        Fault("systemctl kill -ABRT", 3, verb(["kill", "--kill-who=main", "--signal=ABRT"], services, False)),
+        Fault("systemctl restart", 6, verb(["restart"], [*services, *users], nothing)),
+        Fault("systemctl kill -KILL", 6, verb(["kill", "--signal=KILL"], [*services, *every], nothing)),
+        Fault("systemctl kill -TERM", 4, verb(["kill", "--kill-who=main", "--signal=TERM"], services, told_to_end)),
+        Fault("systemctl kill -ABRT", 3, verb(["kill", "--kill-who=main", "--signal=ABRT"], services, nothing)),
         Fault("systemctl kill of a session", 3, scope(["kill", "--signal=KILL"])),
         Fault("SIGKILL of all commands of a session", 3, killed_inside),
         Fault("freeze of a room", 3, frozen(ROOMS, (0.1, 1.2))),

@@ -178,4 +178,5 @@ def sweep() -> None:
         if source == MARK and pid.isdigit() and not Path(f"/proc/{pid}").exists():
             boot.clean(Paths(top / "run", top / "state", top / "etc"), timeout=5)
             _libc.umount2(os.fsencode(target), _MNT_DETACH)
-    machine.remove_orphans()
+    with contextlib.suppress(FileNotFoundError):  # somebody else sweeps just now
+        machine.remove_orphans()
