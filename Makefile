@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Strata's verbs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down test check vm nix fmt docs bench lock deb clean
+.PHONY: help up down test check vm nix chaos fuzz soak fmt docs bench scaling lock deb clean
 
 PYTHON := .venv/bin/python
 
 help: ## list these verbs
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 up: ## install what is missing, start Strata, and say what to try next
 	@scripts/bootstrap run
@@ -37,6 +37,18 @@ nix: ## the flake and the NixOS module; NIXPKGS=DIR: on that checkout of nixpkgs
 	@scripts/bootstrap test
 	@$(PYTHON) -m pytest tests/nix --timeout 600
 
+chaos: ## break a Strata a thousand times; STEPS=N SEED=N
+	@scripts/bootstrap test
+	@cd tests/chaos && ../../$(PYTHON) chaos.py --steps $(or $(STEPS),1000) --seed $(or $(SEED),1)
+
+fuzz: ## fuzz what reads foreign bytes, each for an hour; SECONDS=N TARGET=NAME
+	@scripts/bootstrap test
+	@cd tests/fuzz && ../../$(PYTHON) driver.py $(or $(TARGET),--all) --seconds $(or $(SECONDS),3600)
+
+soak: ## an hour of mixed load, in which nothing may grow; MINUTES=N
+	@scripts/bootstrap bench
+	@$(PYTHON) tests/soak/driver.py --minutes $(or $(MINUTES),60)
+
 fmt: ## put the source into its one format
 	@scripts/bootstrap test
 	@$(PYTHON) -m ruff check --fix --quiet .
@@ -52,6 +64,10 @@ docs: ## write the generated parts of docs/ and of the NixOS module anew
 bench: ## measure, beside baselines in the same run
 	@scripts/bootstrap bench
 	@$(PYTHON) -m benchmarks
+
+scaling: ## measure 1 to 500 sessions and services
+	@scripts/bootstrap bench
+	@$(PYTHON) -m benchmarks.scaling
 
 lock: ## resolve the dependencies anew (scripts/lock --upgrade for newer ones)
 	@scripts/lock

@@ -21,8 +21,8 @@ HERE = Path(__file__).resolve().parent
 LOGS = HERE.parent / ".cache" / "tests"
 TRACKS: dict[str, tuple[str, ...]] = {
     "machines": ("vm",),
-    "live": ("live",),
-    "quick": ("nix", "pure", "conversation"),
+    "live": ("live", "chaos", "audit"),
+    "quick": ("nix", "pure", "conversation", "fuzz", "soak"),
 }
 """Rings by track, so divided that all end at about the same time on two cores."""
 
