@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 from benchmarks.peers import processes
@@ -17,6 +17,9 @@ from benchmarks.peers.started import PATIENCE_SECONDS
 BULK, MANY, IDLE, CHILDREN = 67_108_864, 100, 20, 8
 GONE_SECONDS = 5.0
 _NUMBERS = itertools.count(1)
+
+# They stay: what bwrap starts with --die-with-parent ends with the thread that started it (prctl(2), PR_SET_PDEATHSIG).
+_THREADS = ThreadPoolExecutor(MANY)
 
 Measure = Callable[[], float]
 
@@ -121,7 +124,7 @@ def idling(runner: Runner) -> Iterator[Measure]:
     def measure() -> float:
         processes.settle()  # what was closed before may still be on its way out
         before = _memory(runner)
-        opened = _at_once(runner, IDLE, 8)
+        opened = _at_once(runner, IDLE)
         processes.settle()
         after = _memory(runner)
         _close(opened)
@@ -136,7 +139,7 @@ def bursting(runner: Runner) -> Iterator[Measure]:
 
     def measure() -> float:
         start = time.perf_counter()
-        opened = _at_once(runner, MANY, MANY)
+        opened = _at_once(runner, MANY)
         seconds = time.perf_counter() - start
         _close(opened)
         return seconds
@@ -181,10 +184,10 @@ def _memory(runner: Runner) -> int:
     return processes.pss(processes.of_units("strata-") if is_strata else processes.all_of_them())
 
 
-def _at_once(runner: Runner, count: int, threads: int) -> list[Sandbox]:
+def _at_once(runner: Runner, count: int) -> list[Sandbox]:
     """All of them open. Raises RuntimeError when one is not, after closing those that are."""
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(runner.open) for _ in range(count)]
+    futures = [_THREADS.submit(runner.open) for _ in range(count)]
+    wait(futures)
     opened = [future.result() for future in futures if not future.exception()]
     if failures := [future.exception() for future in futures if future.exception()]:
         _close(opened)
@@ -195,6 +198,5 @@ def _at_once(runner: Runner, count: int, threads: int) -> list[Sandbox]:
 
 
 def _close(opened: list[Sandbox]) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        for done in [pool.submit(sandbox.close) for sandbox in opened]:
-            done.result()
+    for done in [_THREADS.submit(sandbox.close) for sandbox in opened]:
+        done.result()
