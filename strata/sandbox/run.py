@@ -108,9 +108,10 @@ class Run:
         return said | {"exit_code": None, "ended": None} | elapsed(time.time() - about.started_at)
 
     async def output(self, offsets: dict[str, int], follow: bool) -> AsyncGenerator[dict[str, Any], None]:
-        """Pieces of both streams from these offsets on; with `follow` until the program has ended. Last, what
-        `describe` says then."""
+        """Pieces of both streams from these offsets on: what there is now, or with `follow` all until the program has
+        ended. Last, what `describe` says then."""
         places = {stream.name: offsets.get(stream.name, 0) for stream in self.streams}
+        ends: dict[str, int] = {}
         arrived = asyncio.Event()
         self._waiters.add(arrived)
         try:
@@ -119,8 +120,12 @@ class Run:
                 if self.closed:
                     raise NotFound(f"run not found: {self.about.id} is not kept any more")
                 ended = self.done.is_set() or not follow
+                if ended and not ends:  # who writes on and on would keep us
+                    ends = {stream.name: stream.ring.end for stream in self.streams}
                 told = False
                 for stream in self.streams:
+                    if ended and places[stream.name] >= ends[stream.name]:
+                        continue
                     if piece := stream.piece(places[stream.name], ended):
                         places[stream.name] = piece["offset"] + piece["size"]
                         told = True

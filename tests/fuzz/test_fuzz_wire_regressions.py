@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import unittest.mock
@@ -14,9 +15,12 @@ import pytest
 from hostile.door import Hall, heard, send
 from targets import agent, client, grpc
 
-from strata.api.upgraded import Upgraded
+from strata.api.upgraded import EARLY_BYTES, Upgraded
 from strata.client import local
 from strata.errors import Internal
+from strata.sandbox.ring import Ring
+from strata.sandbox.run import About, Parts, Run
+from strata.sandbox.stream import Stream
 
 UPGRADE = (
     b"GET /api/ws/a/b/shell HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good\r\nUpgrade: websocket\r\n"
@@ -81,13 +85,15 @@ def test_who_speaks_before_his_upgrade_is_answered_is_cut_off_without_a_fault_of
 
 
 def test_what_a_client_sends_before_its_upgrade_is_answered_is_not_kept_without_bound(hall: Hall) -> None:
-    protocol = Upgraded(hall.http1._config, hall.http1._state, {})
-    transport = unittest.mock.Mock()
-    protocol.transport, protocol.handshake_initiated = transport, True
-    for _ in range(100):
-        protocol.data_received(b"\0" * 1000)
-    assert transport.abort.called
-    assert len(protocol.conn.reader.buffer) <= 65_536
+    async def body() -> None:
+        protocol = Upgraded(hall.http1._config, hall.http1._state, {})
+        protocol.transport, protocol.handshake_initiated = unittest.mock.Mock(), True
+        for _ in range(100):
+            protocol.data_received(b"\0" * 1000)
+        assert protocol.transport.abort.called
+        assert len(protocol.conn.reader.buffer) <= EARLY_BYTES
+
+    asyncio.run(body())
 
 
 @pytest.mark.parametrize("path", ["/grpc.health.v1.Health/Check", "/strata.v1.SandboxService/Stats"])
@@ -153,6 +159,30 @@ def test_a_keepers_word_that_makes_no_sense_is_an_end_that_is_not_known(room: No
 )
 def test_an_answer_of_a_worker_that_makes_no_sense_is_one_of_the_eight_errors(room: None, line: bytes) -> None:
     agent.check(b"\x01\x00" + line + b"\n")
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["it runs", "what it left runs"])
+def test_output_that_is_not_followed_ends_whoever_goes_on_writing(ended: bool) -> None:
+    """42 MB of a program that wrote without a pause were told of one that keeps 1 MiB; it ended by chance."""
+
+    async def body() -> None:
+        streams = [Stream(name, Ring.make(name, 4096), -1, lambda: None) for name in ("stdout", "stderr")]
+        run = Run(About("1", ("yes",), "/", 0.0, 0), unittest.mock.Mock())
+        run._parts = Parts(streams[0], streams[1], None, unittest.mock.Mock())
+        if ended:
+            run.done.set()
+        streams[0].ring.append(b"y" * 4000)
+        count = 0
+        async for item in run.output({}, follow=ended):  # noqa: B007  the last one counts
+            count += 1
+            assert count < 10
+            for stream in streams:
+                stream.ring.append(b"y" * 3000)
+        assert item["state"] == "running"
+        for stream in streams:
+            stream.close()
+
+    asyncio.run(body())
 
 
 # --- the client

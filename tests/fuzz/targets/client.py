@@ -163,7 +163,12 @@ def setup() -> None:
 
 
 def teardown() -> None:
-    shutil.rmtree(_state.pop().where)
+    it = _state.pop()
+    for listener in (it.unix, it.http):
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # who waits in accept(2) is woken
+        listener.close()
+    shutil.rmtree(it.where)
 
 
 def check(data: bytes) -> None:
