@@ -2,13 +2,14 @@
 """Closing what strangers passed, without waiting for it.
 
 The last close(2) of a descriptor may take as long as whoever made it likes: a TCP socket lingers for the unsent
-(SO_LINGER, socket(7)), a FUSE file asks its daemon first. So nothing but a pipe is closed in the event loop; the rest
-is closed by threads, of which another one is started when all are held up.
+(SO_LINGER, socket(7)), a FUSE file asks its daemon first. So nothing but a pipe or a little memory is closed in the
+event loop; the rest is closed by threads, of which another one is started when all are held up.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import queue
 import socket
@@ -21,6 +22,9 @@ MOST_WAITING = 1024
 """Descriptors that wait to be closed: beyond that no more are taken."""
 
 _AT_ONCE = ("pipe:[", "anon_inode:")  # no path begins like that (proc(5)): nobody can pass a file off as one
+_LITTLE_BLOCKS = 2048
+"""A MiB (stat(2)): to free it takes some microseconds."""
+
 _SO_PASSRIGHTS = 83  # asm-generic/socket.h, Linux 6.16; absent where socket options have other numbers
 _NO_LINGER = struct.pack("ii", 0, 0)
 
@@ -41,7 +45,7 @@ class Closer:
     def close(self, descriptors: Iterable[int]) -> None:
         """Close each of them, now or as soon as that waits for nobody."""
         for descriptor in descriptors:
-            if os.readlink(f"/proc/self/fd/{descriptor}").startswith(_AT_ONCE):
+            if os.readlink(f"/proc/self/fd/{descriptor}").startswith(_AT_ONCE) or _little_memory(descriptor):
                 os.close(descriptor)
             else:
                 self._hand_over(descriptor)
@@ -57,6 +61,15 @@ class Closer:
             descriptor = self._waiting.get()
             _close(descriptor)
             self._free.release()
+
+
+def _little_memory(descriptor: int) -> bool:
+    """Of a memfd, which comes with every exec over HTTP; nothing but memory has seals (fcntl(2))."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+        return os.fstat(descriptor).st_blocks <= _LITTLE_BLOCKS
+    except OSError:
+        return False
 
 
 def _close(descriptor: int) -> None:
