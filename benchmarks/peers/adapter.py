@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -24,17 +25,10 @@ class Sandlock:
     """A shell that waits, by popen(); commands by run() in another sandbox of the same rules."""
 
     def __init__(self) -> None:
-        from sandlock import Sandbox, StdioMode
+        from sandlock import StdioMode  # type: ignore[import-not-found]
 
-        self._scratch = tempfile.TemporaryDirectory(prefix="strata-peer-")
-        self._make = lambda: Sandbox(
-            fs_readable=["/usr", "/bin", "/lib", "/lib64", "/etc", "/proc", "/dev"],
-            fs_writable=[self._scratch.name, "/dev/null"],
-            max_memory=MEMORY,
-            max_processes=TASKS,
-        )
-        piped = StdioMode.PIPED
-        self._shell = self._make().popen(SHELL, stdin=piped, stdout=piped, stderr=StdioMode.NULL)
+        self._scratch, self._piped = tempfile.TemporaryDirectory(prefix="strata-peer-"), StdioMode.PIPED
+        self._shell = self._make().popen(SHELL, stdin=self._piped, stdout=self._piped, stderr=StdioMode.NULL)
         self.line("ready")
 
     def line(self, word: str = "hello") -> None:
@@ -49,11 +43,9 @@ class Sandlock:
         self._ask(_CHILDREN.format(count=count), "started")
 
     def bulk(self, size: int) -> None:
-        from sandlock import StdioMode
-
-        program = self._make().popen(_writer(size), stdout=StdioMode.PIPED)
+        program = self._make().popen(_writer(size), stdout=self._piped)
         got = 0
-        while piece := program.stdout.read1(1_048_576) if hasattr(program.stdout, "read1") else program.stdout.read():
+        while piece := os.read(program.stdout.fileno(), 1_048_576):
             got += len(piece)
         program.wait()
         if got != size:
@@ -63,6 +55,16 @@ class Sandlock:
         self._shell.kill()
         self._shell.wait()
         self._scratch.cleanup()
+
+    def _make(self) -> Any:
+        from sandlock import Sandbox
+
+        return Sandbox(
+            fs_readable=["/usr", "/bin", "/lib", "/lib64", "/etc", "/proc", "/dev"],
+            fs_writable=[self._scratch.name, "/dev/null"],
+            max_memory=MEMORY,
+            max_processes=TASKS,
+        )
 
     def _ask(self, line: str, answer: str) -> None:
         self._shell.stdin.write(line.encode())
@@ -75,7 +77,7 @@ class Deepagents:
     """A workspace that stays, and a new bubblewrap for each command."""
 
     def __init__(self) -> None:
-        from deepagents_sandbox import NativeSandbox, SandboxConfig
+        from deepagents_sandbox import NativeSandbox, SandboxConfig  # type: ignore[import-not-found]
 
         self._sandbox = NativeSandbox(SandboxConfig(max_output_bytes=256 * 1024 * 1024))
         asyncio.run(self._sandbox.__aenter__())

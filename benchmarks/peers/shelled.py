@@ -75,7 +75,7 @@ class Shelled:
             self._shell.ask(f"{_CHILDREN.format(count=count)}; echo started", "started")
 
     def bulk(self, size: int) -> None:
-        self._run(writer(size), lambda program: (program.drain(size), program.whole()))
+        self._run(writer(size), lambda program: _drain(program, size))
 
     def close(self) -> None:
         try:
@@ -102,6 +102,11 @@ class Shelled:
     def _begin(self, argv: Argv, box: Box, what: str = "start") -> Started:
         env = tools.environment(box.tools, *self._recipe.programs)
         return Started(argv, env, box.path / f"{what}.errors")
+
+
+def _drain(program: Started, size: int) -> None:
+    program.drain(size)
+    program.whole()
 
 
 def _expect(found: bytes, wanted: bytes) -> None:
