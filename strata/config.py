@@ -187,7 +187,7 @@ def _wrong_identity(identity: IdentitySettings) -> str:
 
 def _wrong_api(api: ApiSettings) -> str:
     _, colon, port = api.address.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65_536:
         return f"api.address {api.address!r} must be HOST:PORT, such as 127.0.0.1:2280"
     if api.insecure_no_auth and not is_loopback(api.address):
         return f"api.insecure_no_auth is for loopback addresses only, and api.address is {api.address!r}"

@@ -13,6 +13,8 @@ from decimal import Decimal
 from strata.errors import InvalidArgument
 
 INFINITY = 2**64 - 1
+LONGEST = 128
+"""Characters of a value: to make a number of a million digits takes a minute."""
 
 _SECOND = 1_000_000
 _UNITS: dict[str, int | Decimal] = {
@@ -35,7 +37,8 @@ _FALSE = frozenset(("0", "no", "n", "false", "f", "off"))
 
 
 def _refuse(value: str, expected: str) -> InvalidArgument:
-    return InvalidArgument(f"cannot read {value!r}: expected {expected}")
+    shown = value if len(value) <= LONGEST else value[:LONGEST] + "…"
+    return InvalidArgument(f"cannot read {shown!r}: expected {expected}")
 
 
 def microseconds(text: str, unit: str = "") -> int:
@@ -54,6 +57,8 @@ def nanoseconds(text: str) -> int:
 
 def _spans(text: str, unit: str) -> Decimal:
     total, position = Decimal(0), 0
+    if len(text) > LONGEST:
+        raise _refuse(text, "a time span such as 5s, 1min 30s or 500ms")
     while match := _SPAN.match(text, position):
         factor = _UNITS.get(match[2] or unit)
         if factor is None:
@@ -70,7 +75,7 @@ def size(text: str, base: int = 1024) -> int:
     if text == "infinity":
         return INFINITY
     match = _SIZE.fullmatch(text)
-    if match is None:
+    if match is None or len(text) > LONGEST:
         raise _refuse(text, "a size such as 4096, 512M or 1.5G")
     value = int(Decimal(match[1]) * base ** "BKMGTPE".index(match[2] or "B"))
     if value >= INFINITY:
@@ -81,7 +86,7 @@ def size(text: str, base: int = 1024) -> int:
 def permyriad(text: str, limit: int | None = 10_000) -> int:
     """A percentage with up to two decimals, in hundredths of a percent: `12.5%` is 1250."""
     match = _SHARE.fullmatch(text)
-    if match is None:
+    if match is None or len(text) > LONGEST:
         raise _refuse(text, "a percentage such as 50%")
     value = int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
     if limit is not None and value > limit:
@@ -112,9 +117,9 @@ class Integer:
 
     def __call__(self, text: str) -> int:
         try:
-            value = int(text, 0) if re.fullmatch(r"[+-]?[0-9a-fA-FxXob]+", text, re.ASCII) else None
+            value = int(text, 0) if re.fullmatch(r"[+-]?[0-9a-fA-FxXob]{1,128}", text, re.ASCII) else None
         except ValueError:
-            value = int(text, 8) if re.fullmatch(r"0[0-7]+", text) else None
+            value = int(text, 8) if re.fullmatch(r"0[0-7]{1,127}", text) else None
         if value is None or not self.low <= value <= self.high:
             raise _refuse(text, f"{self.what} from {self.low} to {self.high}")
         return value

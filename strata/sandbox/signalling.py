@@ -16,7 +16,7 @@ def number(given: str) -> int:
     """`TERM`, `SIGTERM` or `15`. Raises InvalidArgument."""
     name = given.upper().removeprefix("SIG")
     try:
-        found = int(name) if name.isdecimal() else signal.Signals[f"SIG{name}"].value
+        found = int(name[:9]) if name.isdecimal() else signal.Signals[f"SIG{name}"].value
     except KeyError:
         found = 0
     if found not in signal.valid_signals():

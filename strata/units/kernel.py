@@ -134,16 +134,16 @@ def signal_number(text: str) -> int:
         base = signal.SIGRTMIN if match[1] == "MIN" else signal.SIGRTMAX
         return _in_range(base + int((match[2] or "+") + (match[3] or "0")), text)
     if name.isascii() and name.isdigit():
-        return _in_range(int(name), text)
+        return _in_range(int(name[:9]), text)
     try:
         return int(signal.Signals[f"SIG{name}"])
     except KeyError as error:
-        raise InvalidArgument(f"cannot read {text!r}: it is no signal; write SIGTERM, TERM or 15") from error
+        raise InvalidArgument(f"cannot read {text[:40]!r}: it is no signal; write SIGTERM, TERM or 15") from error
 
 
 def _in_range(number: int, text: str) -> int:
     if not 1 <= number <= signal.SIGRTMAX:
-        raise InvalidArgument(f"cannot read {text!r}: signals go from 1 to {int(signal.SIGRTMAX)}")
+        raise InvalidArgument(f"cannot read {text[:40]!r}: signals go from 1 to {int(signal.SIGRTMAX)}")
     return number
 
 

@@ -7,10 +7,13 @@ import asyncio
 import os
 import subprocess
 import tarfile
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from strata import values
 from strata.cli import cp_tree
 from strata.cli.cp_tree import Unpacking
 from strata.config import OwnerSettings, load
@@ -20,7 +23,7 @@ from strata.paths import Paths
 from strata.policy import capability
 from strata.registry.store import FileStore
 from strata.registry.table import Entry
-from strata.sandbox import record
+from strata.sandbox import record, signalling
 from strata.sandbox.files import diff
 from strata.sandbox.files.archive import Choice, write_tree
 from strata.sandbox.files.copying import copy_layer
@@ -30,7 +33,7 @@ from strata.sandbox.files.tarring import Archive
 from strata.sandbox.snapshots import Snapshots
 from strata.sockets import frame
 from strata.sockets.async_client import AsyncClient
-from strata.units import manifest, text
+from strata.units import kernel, manifest, text
 from strata.units.directives import TABLE
 
 
@@ -245,3 +248,26 @@ def test_a_name_too_long_for_a_mark_of_its_own_does_not_keep_changes_from_being_
     os.close(upper)
     os.close(lower)
     assert [(change["path"], change["kind"]) for change in shown] == [("/new", "added")]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        *(values.microseconds, values.nanoseconds, values.size, values.permyriad, values.unsigned64, values.boolean),
+        *(kernel.signal_number, signalling.number),
+    ],
+)
+@pytest.mark.parametrize("end", ["", "%", "G", "s"])
+@pytest.mark.parametrize("digits", ["9" * 5000, "1" + "0" * 900_000, "0" * 900_000, "1s" * 400_000])
+def test_a_value_of_any_length_is_refused_at_once_and_in_few_words(read: Any, digits: str, end: str) -> None:
+    """A size of a million digits held the sandbox room up for a minute; others ended as an error of ours."""
+    began = time.process_time()
+    with pytest.raises(InvalidArgument) as refused:
+        read(digits + end)
+    assert time.process_time() - began < 1
+    assert len(refused.value.message) < 500
+
+
+def test_a_port_of_five_thousand_digits_is_no_port(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="must be HOST:PORT"):
+        load(Paths(tmp_path, tmp_path, tmp_path), {"STRATA_SERVER_ADDR": f"127.0.0.1:{'9' * 5000}"})
