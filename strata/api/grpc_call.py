@@ -45,13 +45,15 @@ class Call:
         return message
 
     async def received(self, what: str) -> Any:
-        """The next message, None after the last. Raises InvalidArgument when it takes too long."""
+        """The next message, None after the last. Raises InvalidArgument when it takes too long, or ends too early."""
         try:
             async with asyncio.timeout(self.door.limits.body_seconds):
                 return await self._stream.recv_message()
         except TimeoutError as error:
             seconds = f"{self.door.limits.body_seconds:g}"
             raise InvalidArgument(f"cannot go on: {what} did not come within {seconds} s") from error
+        except AssertionError as error:  # so the library says that nothing followed the length
+            raise InvalidArgument(f"cannot read {what}: it ends too early") from error
 
     async def messages(self) -> AsyncIterator[Any]:
         """Those that are still to come, however long they take."""

@@ -97,16 +97,20 @@ def test_what_a_client_sends_before_its_upgrade_is_answered_is_not_kept_without_
 
 
 @pytest.mark.parametrize("path", ["/grpc.health.v1.Health/Check", "/strata.v1.SandboxService/Stats"])
-def test_a_compressed_message_is_its_senders_fault(hall: Hall, path: str) -> None:
-    """Of health and reflection, it was an internal error, and a traceback was logged for each."""
+@pytest.mark.parametrize(
+    ("data", "status"), [(b"\x01\x00\x00\x00\x01x", "12"), (b"\x00\x00\x00\x00\x0b", "3")], ids=["compressed", "short"]
+)
+def test_a_message_that_cannot_be_read_is_its_senders_fault(hall: Hall, path: str, data: bytes, status: str) -> None:
+    """Compressed ones of health and reflection, and lengths that nothing followed, were internal errors, and a
+    traceback was logged for each."""
     request = grpc._frame(grpc.HEADERS, 4, 1, hpack.Encoder().encode(grpc.HEAD | {":path": path}))
-    message = grpc._frame(grpc.DATA, 1, 1, b"\x01\x00\x00\x00\x01x")
+    message = grpc._frame(grpc.DATA, 1, 1, data)
     with hall.connect() as sock:
         send(sock, [grpc._BEGIN + request + message])
         found = b""
         while grpc.status(found) is None:
             found += sock.recv(65_536)
-    assert grpc.status(found) == "12"  # UNIMPLEMENTED
+    assert grpc.status(found) == status
     hall.check()
 
 
