@@ -65,6 +65,7 @@ def soak(place: Place, seconds: float, seed: int, every: float, leak: int = 0) -
 
         load.run(seconds, watch, every)
         place.node.settle()
+        load.guests.sweep()
         outcome.after, outcome.names_after = _settled(place, outcome.before), soak_sample.names(place)
         return outcome
     finally:

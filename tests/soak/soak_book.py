@@ -17,8 +17,9 @@ from websockets.exceptions import WebSocketException
 
 from strata.errors import StrataError
 
-DISTURBED = frozenset({"UNAVAILABLE", "BROKEN"})
-"""What may be answered while a part of Strata is being restarted (docs/design.md, "Restart and upgrade")."""
+DISTURBED = frozenset({"UNAVAILABLE", "BROKEN", "NOT_FOUND"})
+"""What may be answered while a part of Strata is being restarted (docs/design.md, "Restart and upgrade"): handles of fs
+end with it."""
 
 
 class Refused(Exception):
