@@ -136,9 +136,22 @@ def _format(path: str, size: int, inodes: int) -> None:
     quiet = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
     child = os.posix_spawn(program, argv, {"MKE2FS_CONFIG": os.devnull}, file_actions=quiet)
     if status := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        _write(path, size)
         raise OSError(
             errno.EINVAL, f"cannot make a disk of {size} bytes and {inodes} inodes: mke2fs ended with {status}"
         )
+
+
+def _write(path: str, size: int) -> None:
+    """Write to the end of a file that is of no use any more. mke2fs does not say whether the disk below it is full;
+    this does, by OSError ENOSPC or EDQUOT."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        at = size - min(size, _MIB)
+        while at < size:
+            at += os.pwrite(fd, bytes(size - at), at)
+    finally:
+        os.close(fd)
 
 
 def copy(source: str, target: str) -> None:
