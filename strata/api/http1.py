@@ -10,16 +10,59 @@ from typing import cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.exceptions import InvalidMessage
 
 from strata.api import framing
 from strata.api.held import Held
 from strata.api.limits import LIMITS, DoorLimits
 from strata.api.mount import Asgi
-from strata.api.upgraded import Upgraded, own_fault
+
+EARLY_BYTES = 65_536
+"""A client may send so many before its upgrade is answered, which it should wait for (RFC 6455, 4.1)."""
 
 _DISCARDED = 64 * 1_048_576  # bytes of a body that nobody wanted, read so that its client gets to read the answer
+_ABNORMAL = 1006  # the code of a WebSocket that ended without one
 _GRACE = 3.0  # seconds for running requests at the end
+
+
+class Upgraded(WebSocketsSansIOProtocol):
+    """A WebSocket, from its upgrade on, for clients that do not keep to RFC 6455."""
+
+    _early = 0
+
+    def data_received(self, data: bytes) -> None:
+        if self.handshake_initiated and not self.handshake_complete:
+            self._early += len(data)
+            if self._early > EARLY_BYTES:  # nothing is read of it before, so it would be kept
+                self.transport.abort()
+                return
+        super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        if self.conn.close_sent is None:  # it was wrong before there was anything to close
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": _ABNORMAL})
+            self.close_sent = True
+            self.transport.abort()
+            return
+        super().handle_parser_exception()
+
+    @property
+    def wrong(self) -> tuple[int, str] | None:
+        """Status and sentence for what cannot be read as an upgrade: the library neither answers nor ends it."""
+        error = self.conn.handshake_exc
+        if error is None or self.transport.is_closing():
+            return None
+        if isinstance(error, InvalidMessage):
+            return 400, "this is no upgrade to a WebSocket"
+        return 431, "the headers are too large"  # more than 128 of them, or one of more than 8 KiB
+
+
+def _own_fault(record: logging.LogRecord) -> bool:
+    """Of what the library logs as errors two are a client's: a text message of a WebSocket that is no text, and an
+    upgrade that was refused with a response of ours."""
+    return not str(record.msg).startswith(("Invalid UTF-8", "ASGI callable returned without completing handshake"))
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -187,7 +230,7 @@ class Http1:
         self._config.load()
         # What clients do wrong is told to them; only our own faults are logged.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        logging.getLogger("uvicorn.error").addFilter(own_fault)
+        logging.getLogger("uvicorn.error").addFilter(_own_fault)
         logging.getLogger("uvicorn.access").disabled = True
 
     def protocol(self) -> asyncio.Protocol:

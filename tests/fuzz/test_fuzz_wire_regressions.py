@@ -15,7 +15,7 @@ import pytest
 from hostile.door import Hall, heard, send
 from targets import agent, client, grpc
 
-from strata.api.upgraded import EARLY_BYTES, Upgraded
+from strata.api.http1 import EARLY_BYTES, Upgraded
 from strata.client import local
 from strata.errors import Internal
 from strata.sandbox.ring import Ring
