@@ -44,7 +44,19 @@ def _fill(place: Place, here: Guests, found: Curves, at: int, more: Sequence[str
     found.add("opened, some at a time, of each", "ms", GRAIN, Point(at, 1e3 * seconds / len(more)))
     for role, spent in weighing.work(place, weighing.WORKERS, before).items():
         found.add(f"processor time of one more: {role}", "ms", 0.5, Point(at, spent / len(more)))
-    here.all_of([here.command(name, "true") for name in more[::2]])
+    _use_shells(here, more[::2])
+
+
+def _use_shells(here: Guests, names: Sequence[str]) -> None:
+    """Not measured, so a machine that is busy with something else may refuse some of them at first (503)."""
+    for left in reversed(range(3)):
+        try:
+            here.all_of([here.command(name, "true") for name in names])
+            return
+        except RuntimeError as refused:
+            if not left or "503" not in str(refused):
+                raise
+            time.sleep(1.0)  # as the answer asks (Retry-After)
 
 
 def _empty(here: Guests, found: Curves, names: Sequence[str], numbers: Sequence[int]) -> None:
