@@ -296,5 +296,6 @@ class Room:
     def _let_go(self) -> None:
         self.life.close()
         self.leftovers.close()
+        self.slices.close()
         self.emptiness.close()
         self.store.close()

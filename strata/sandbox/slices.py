@@ -16,6 +16,8 @@ from strata.units.properties import encode
 from strata.units.render import render_owner
 
 log = logging.getLogger(__name__)
+FIRST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
+"""Between attempts to stop one that could not be stopped."""
 
 
 class Slices:
@@ -27,6 +29,12 @@ class Slices:
         self._inside: Counter[str] = Counter()
         self._made: set[str] = set()
         self._turns: dict[str, asyncio.Lock] = {}
+        self._again: dict[str, asyncio.Task[None]] = {}
+
+    def close(self) -> None:
+        """Try nothing any more."""
+        for task in self._again.values():
+            task.cancel()
 
     def claim(self, owner: str) -> None:
         """One more is in it already, since before this process."""
@@ -46,16 +54,39 @@ class Slices:
             raise
 
     async def leave(self, owner: str) -> None:
-        """One less is in it. One that cannot be stopped is told in the log: it takes nothing."""
+        """One less is in it. One that cannot be stopped is tried again: nobody waits for it, it takes nothing."""
         self._inside[owner] -= 1
         async with self._turn(owner):
             if self._inside[owner] == 0 and owner in self._made:
                 self._made.discard(owner)
-                try:
-                    await closing.stop(self._manager, owner_slice(owner))
-                except StrataError as error:
-                    log.warning("%s", error.message)
-        if self._inside[owner] == 0:
+                if not await self._stop(owner) and owner not in self._again:
+                    self._again[owner] = asyncio.create_task(self._until_stopped(owner))
+        self._forget(owner)
+
+    async def _until_stopped(self, owner: str) -> None:
+        """Unless somebody has come: then it is made anew for him, and stopped after him."""
+        delay = FIRST_SECONDS
+        try:
+            while True:
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, LONGEST_SECONDS)
+                async with self._turn(owner):
+                    if self._inside[owner] or await self._stop(owner):
+                        break
+        finally:
+            del self._again[owner]
+            self._forget(owner)
+
+    async def _stop(self, owner: str) -> bool:
+        try:
+            await closing.stop(self._manager, owner_slice(owner))
+        except StrataError as error:
+            log.warning("%s; it is tried again", error.message)
+            return False
+        return True
+
+    def _forget(self, owner: str) -> None:
+        if self._inside[owner] == 0 and owner not in self._again:
             del self._inside[owner]
             self._turns.pop(owner, None)
 
