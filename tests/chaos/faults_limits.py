@@ -56,7 +56,8 @@ def no_descriptors(world: World, chance: random.Random) -> Blow | None:
             resource.prlimit(victim.pid, resource.RLIMIT_NOFILE, values)
 
     strike = lambda: limit((most, before[1]))  # noqa: E731
-    return Blow(f"{victim} has {most}", strike, lambda: limit(before), chance.uniform(*SECONDS))
+    told = Loss("run", lambda seen: seen == ("exit", 126))  # it could not be executed: `error` says why
+    return Blow(f"{victim} has {most}", strike, lambda: limit(before), chance.uniform(*SECONDS), [told])
 
 
 def limited(roles: tuple[str, ...], name: str) -> Aim:
