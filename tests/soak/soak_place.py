@@ -15,7 +15,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "live")]
 
 import machine  # noqa: E402
+import visitor  # noqa: E402
+import wire  # noqa: E402
 from node import Node  # noqa: E402
+
+# A machine that does much else besides is slow, and that is no failure of what is slow on it.
+visitor.SECONDS = wire._SECONDS = 120.0
 
 ENTER = ("--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root")
 
