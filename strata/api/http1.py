@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -30,15 +30,21 @@ _GRACE = 3.0  # seconds for running requests at the end
 class Upgraded(WebSocketsSansIOProtocol):
     """A WebSocket, from its upgrade on, for clients that do not keep to RFC 6455."""
 
-    _early = 0
+    _early = b""  # what came before the upgrade was answered; taken at once, it would be answered before that
 
     def data_received(self, data: bytes) -> None:
         if self.handshake_initiated and not self.handshake_complete:
-            self._early += len(data)
-            if self._early > EARLY_BYTES:  # nothing is read of it before, so it would be kept
+            self._early += data
+            if len(self._early) > EARLY_BYTES:
                 self.transport.abort()
-                return
+            return
         super().data_received(data)
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self._early and self.handshake_complete and not self.transport.is_closing():
+            early, self._early = self._early, b""
+            super().data_received(early)
 
     def handle_parser_exception(self) -> None:
         if self.conn.close_sent is None:  # it was wrong before there was anything to close

@@ -84,14 +84,25 @@ def test_who_speaks_before_his_upgrade_is_answered_is_cut_off_without_a_fault_of
         hall.check()
 
 
+def test_nothing_is_said_before_an_upgrade_is_answered(hall: Hall) -> None:
+    """The answer to a ping came first, and so the upgrade's was none."""
+    upgrade = UPGRADE.replace(b"/api/ws/a/b/shell", b"/api/v1/sessions/a/b/terminals/main")
+    for _ in range(10):
+        with hall.connect() as sock:
+            send(sock, [upgrade + b"\r\n", b"\x89\x82\0\0\0\0hi"])
+            assert sock.recv(65_536).startswith(b"HTTP/1.1 101 ")
+        hall.check()
+
+
 def test_what_a_client_sends_before_its_upgrade_is_answered_is_not_kept_without_bound(hall: Hall) -> None:
     async def body() -> None:
         protocol = Upgraded(hall.http1._config, hall.http1._state, {})
         protocol.transport, protocol.handshake_initiated = unittest.mock.Mock(), True
         for _ in range(100):
-            protocol.data_received(b"\0" * 1000)
+            if not protocol.transport.abort.called:
+                protocol.data_received(b"\0" * 1000)
         assert protocol.transport.abort.called
-        assert len(protocol.conn.reader.buffer) <= EARLY_BYTES
+        assert len(protocol.conn.reader.buffer) + len(protocol._early) < 2 * EARLY_BYTES
 
     asyncio.run(body())
 
