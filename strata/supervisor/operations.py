@@ -71,7 +71,11 @@ class Operations:
             self.board.wishes.stop(service.name)
             service.stop_wished = True
             self.board.events.tell("svc.stop", service.name, "asked to stop", unit=service.unit, by=by)
-            await self._take_down(service, drain)
+            try:
+                await self._take_down(service, drain)
+            except BaseException:
+                self._take_back(service)
+                raise
         return self.board.dependents(service.name)
 
     async def restart(
@@ -123,6 +127,14 @@ class Operations:
             await self.manager.look(unit)
 
     # --- how
+
+    def _take_back(self, service: Service) -> None:
+        """A stop that could not be carried out is no wish: what runs is not told as Stopped. Should systemd stop it all
+        the same, that is seen, and is one."""
+        if service.status.running:
+            self.board.wishes.run(service.name)
+            service.stop_wished = False
+            self.board.refresh(service)
 
     def _require_dependencies(self, service: Service) -> None:
         missing = self.board.unhealthy_dependencies(service)

@@ -10,6 +10,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
+from strata.errors import Unavailable
 from strata.supervisor.board import Board
 from strata.supervisor.events import OURSELVES, Events
 from strata.supervisor.operations import Operations
@@ -102,3 +103,20 @@ def test_what_is_killed_after_the_drain_is_what_was_asked_to_end(board: Board) -
         manager.kill_run.assert_awaited_once_with(UNIT, RUN, signal.SIGKILL)
 
     asyncio.run(main())
+
+
+def test_a_stop_that_systemd_could_not_be_asked_for_is_no_wish(board: Board) -> None:
+    """It would be told as Stopped and go on running. Should it be stopped all the same, that is seen."""
+
+    async def go() -> None:
+        manager = AsyncMock()
+        manager.look.side_effect = Unavailable("the connection to it was lost")
+        with pytest.raises(Unavailable):
+            await Operations(board, manager).stop(board.get("x"), OURSELVES)
+
+    asyncio.run(go())
+    assert board.get("x").state is S.HEALTHY
+    assert not board.wishes.stopped("x")
+    board.unit_changed(seen("inactive"))
+    assert board.get("x").state is S.STOPPED
+    assert board.wishes.stopped("x")
