@@ -74,7 +74,7 @@ def summary(figures: Sequence[Figure]) -> str:
         for word, said in (("ahead", "ahead of"), ("alike", "like"), ("behind", "**behind**")):
             there = [figure for figure in of_work if standing(figure) == word]
             if there:
-                names = ", ".join(f"{_detail(figure, 'peer')} ({figure.measured:.2g} ×)" for figure in there)
+                names = ", ".join(f"{_detail(figure, 'peer')} ({digits(figure.measured or 0.0)} ×)" for figure in there)
                 lines.append(f"* {title}: {said} {names}.")
     return "\n".join(lines) + "\n"
 
@@ -126,8 +126,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def times(figure: Figure) -> str:
     """A ratio with its quartiles."""
-    spread = f" ({_number(figure.spread[0])} – {_number(figure.spread[1])})" if figure.spread else ""
-    return f"{_number(figure.measured or 0.0)} ×{spread}"
+    spread = f" ({digits(figure.spread[0])} – {digits(figure.spread[1])})" if figure.spread else ""
+    return f"{digits(figure.measured or 0.0)} ×{spread}"
 
 
 _HEAD = ("figure", "measured", "target", "verdict", "quartiles", "what")
@@ -136,13 +136,13 @@ _HEAD = ("figure", "measured", "target", "verdict", "quartiles", "what")
 def _row(figure: Figure) -> tuple[str, ...]:
     details = figure.details or {}
     name = f"**{details['peer']}**" if details["same"] else details["peer"]
-    absolute = [f"{_number(details[who])} {details['unit']}" for who in ("theirs", "ours")]
+    absolute = [f"{digits(details[who])} {details['unit']}" for who in ("theirs", "ours")]
     return name, *absolute, times(figure), details["remark"]
 
 
 def _plain(figure: Figure) -> tuple[str, ...]:
-    measured = "" if figure.measured is None else f"{_number(figure.measured)} {figure.unit}".rstrip()
-    spread = f"{_number(figure.spread[0])} – {_number(figure.spread[1])}" if figure.spread else ""
+    measured = "" if figure.measured is None else f"{digits(figure.measured)} {figure.unit}".rstrip()
+    spread = f"{digits(figure.spread[0])} – {digits(figure.spread[1])}" if figure.spread else ""
     what = f"{figure.what} ({figure.note})" if figure.note else figure.what
     return figure.name, measured, figure.target, figure.verdict, spread, what
 
@@ -155,7 +155,7 @@ def _detail(figure: Figure, name: str) -> Any:
     return (figure.details or {}).get(name)
 
 
-def _number(value: float) -> str:
+def digits(value: float) -> str:
     """Three digits, no exponent."""
     if value == 0:
         return "0"

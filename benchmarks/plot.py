@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.document import WORKS
+from benchmarks.document import WORKS, digits
 from benchmarks.harness import Figure
 
 SAME, OTHER, US = "#b3261e", "#6b7280", "#1d4ed8"
@@ -47,16 +47,16 @@ def _panel(axis: Any, title: str, rows: Sequence[Figure]) -> None:
         low, high = row.spread or (row.measured, row.measured)
         axis.plot([low, high], [at, at], color=color, linewidth=2, alpha=0.5, solid_capstyle="butt")
         axis.plot([row.measured], [at], "o", color=color, markersize=5)
-        label = f"{row.measured:.2g} ×   {details['theirs']:.3g} {details['unit']}"
+        label = f"{digits(row.measured or 0.0)} ×   {digits(details['theirs'])} {details['unit']}"
         axis.annotate(label, (max(high or 0, row.measured or 0), at), (6, -3), textcoords="offset points", fontsize=7)
     axis.axvline(1.0, color=US, linewidth=1)
     axis.set_xscale("log")
     axis.set_yticks(range(len(rows)), [str((row.details or {})["peer"]) for row in rows], fontsize=8)
     axis.set_ylim(-0.7, len(rows) - 0.3)
-    axis.margins(x=0.18)
+    axis.margins(x=0.22)
     ours = sorted((row.details or {})["ours"] for row in rows)
     unit = (rows[0].details or {})["unit"]
-    axis.set_title(f"{title} — Strata {ours[len(ours) // 2]:.3g} {unit}", fontsize=9, loc="left")
+    axis.set_title(f"{title} — Strata {digits(ours[len(ours) // 2])} {unit}", fontsize=9, loc="left")
     axis.tick_params(axis="x", labelsize=7)
     axis.grid(visible=True, axis="x", which="major", alpha=0.3)
 

@@ -22,6 +22,9 @@ OWNER = "peers"
 MUST_WIN = ("open", "exec", "idle")
 """Works in which Strata has to be ahead of every peer of the same isolation."""
 
+CLEANING_SECONDS = 150.0
+"""For a hundred sandboxes that are just being opened to be closed again."""
+
 _ROOT = Path(__file__).resolve().parent.parent
 _SCALES = {"s": (1e3, "ms"), "B": (1 / 1_048_576, "MiB")}
 
@@ -87,10 +90,11 @@ def _records(place: Place, only: Sequence[str], works: Sequence[str]) -> Iterato
         process.stdin.close()
         for line in process.stdout:
             yield json.loads(line)
-    finally:
-        process.terminate() if process.poll() is None and sys.exc_info()[0] else None
-        code = process.wait(60)
-    if code:
+    except BaseException:  # whatever ends this: what runs beside the systemd has to clean up after itself
+        process.terminate()
+        process.wait(CLEANING_SECONDS)
+        raise
+    if code := process.wait(CLEANING_SECONDS):
         raise RuntimeError(f"cannot measure the peers: exit code {code}, see above")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,15 @@ from strata.errors import StrataError
 FAILURES = (OSError, RuntimeError, TimeoutError, StrataError, subprocess.SubprocessError)
 
 
+_ENDING: list[int] = []
+
+
+def _stop(number: int, _: object) -> None:
+    """Remembered too: an exception that is raised while something is collected goes nowhere."""
+    _ENDING.append(number)
+    sys.exit(128 + number)
+
+
 def say(**record: Any) -> None:
     print(json.dumps(record), flush=True)
 
@@ -35,7 +45,7 @@ def describe(peer: Peer, tools: Tools) -> bool:
         try:
             version = peer.version(tools)
         except FAILURES as error:
-            why = f"cannot be asked for its version: {error}"
+            why = f"cannot be asked for its version: {_words(error, tools)}"
     same = all(getattr(peer.isolation, name) for name in SAME)
     say(
         kind="peer",
@@ -57,15 +67,23 @@ def measure(peer: Peer, tools: Tools, only: list[str]) -> None:
         with peer.around(tools):
             before = processes.all_of_them()
             for work in wanted:
+                if _ENDING:
+                    sys.exit(128 + _ENDING[0])
                 print(f"  {peer.name}: {work.name}", file=sys.stderr, flush=True)
                 try:
                     found = pairs(work, Runner(OURS, tools), Runner(peer, tools))
                     _say_work(peer, work, ours=found.ours, theirs=found.theirs, remark=found.remark)
                 except FAILURES as error:
-                    _say_work(peer, work, failed=f"{type(error).__name__}: {error}"[:400])
+                    _say_work(peer, work, failed=_words(error, tools))
                 _sweep(tools, before)
     except FAILURES as error:  # what is needed around it could not be had, or not be taken back
-        _say_work(peer, wanted[-1], failed=f"{type(error).__name__}: {error}"[:400])
+        _say_work(peer, wanted[-1], failed=_words(error, tools))
+
+
+def _words(error: Exception, tools: Tools) -> str:
+    """What went wrong, without the places of this machine, which mean nothing elsewhere."""
+    said = f"{type(error).__name__}: {error}".replace(str(tools.peers), ".cache/peers")
+    return said.replace(str(tools.scratch), "…")[:300]
 
 
 def _say_work(peer: Peer, work: Work, **more: Any) -> None:
@@ -94,7 +112,7 @@ def _is_strata(pid: int) -> bool:
 
 def main() -> int:
     given = json.loads(sys.stdin.readline())
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _stop)
     processes.adopt()
     scratch = Path(tempfile.mkdtemp(prefix="strata-peers-", dir="/var/tmp"))
     scratch.chmod(0o755)
@@ -113,4 +131,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    os._exit(code)  # threads that still wait for a sandbox, which is gone, are not waited for
