@@ -77,7 +77,7 @@ deb: ## build the Debian package for this machine's release into dist/
 	@scripts/deb
 
 clean: down ## stop Strata and remove all that was installed or built here
-	@rm -rf .venv .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .cache tests/fuzz/.work tests/fuzz/crashes build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: _lint
