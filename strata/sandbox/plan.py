@@ -7,11 +7,11 @@ import base64
 import contextlib
 import fcntl
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from strata.errors import InvalidArgument
+from strata.sandbox.launcher import kernel
 
 STREAMS = ("stdin", "stdout", "stderr")
 PIPE_BYTES = 262_144
@@ -69,7 +69,7 @@ def roles(names: tuple[str, ...] | None, passed: tuple[int, ...]) -> dict[str, i
 
 def _check_passed(name: str, fd: int) -> None:
     """A directory would be a way to all that lies beside it: /proc/self/fd/0/../.. is the caller's tree."""
-    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH or stat.S_ISDIR(os.fstat(fd).st_mode):
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH or kernel.is_directory(fd):
         raise InvalidArgument(
             f"cannot pass a directory or a bare path as {name}: it would lead out of the session", param="descriptors"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import struct
 from typing import Final
 
@@ -51,6 +52,9 @@ _MOVE_MOUNT_F_EMPTY_PATH: Final = 4
 _AT_FDCWD: Final = -100
 _AT_EMPTY_PATH: Final = 0x1000
 _AT_RECURSIVE: Final = 0x8000
+_AT_STATX_DONT_SYNC: Final = 0x4000
+_STATX_TYPE: Final = 1
+_STATX_MODE: Final = struct.Struct("=28xH")  # linux/stat.h
 _MOUNT_ATTR: Final = struct.Struct("=QQQQ")
 
 # prctl(2), linux/prctl.h
@@ -81,6 +85,8 @@ _mount = _libc.mount
 _mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _umount2 = _libc.umount2
 _umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_statx = _libc.statx
+_statx.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
 _prctl = _libc.prctl
 _prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 _capset = _libc.capset
@@ -228,6 +234,14 @@ def install_seccomp(program: bytes) -> None:
     head = ctypes.create_string_buffer(struct.pack("@HP", count, ctypes.addressof(filters)))  # struct sock_fprog
     answer = _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(head), 0, 0)
     _check(answer, "install a seccomp filter")
+
+
+def is_directory(fd: int) -> bool:
+    """What fstat(2) tells too, but that asks whoever serves the file, who may answer late; statx(2) need not."""
+    found = ctypes.create_string_buffer(256)
+    mask, flags = _STATX_TYPE, _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC
+    _check(_statx(fd, b"", flags, mask, found), "cannot see what was passed")
+    return stat.S_ISDIR(_STATX_MODE.unpack_from(found)[0])
 
 
 def close_range(first: int, last: int = 0x7FFF_FFFF) -> None:
