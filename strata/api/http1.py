@@ -12,7 +12,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.exceptions import InvalidMessage
+from websockets.exceptions import InvalidMessage, InvalidState
 
 from strata.api import framing
 from strata.api.held import Held
@@ -38,21 +38,30 @@ class Upgraded(WebSocketsSansIOProtocol):
             if len(self._early) > EARLY_BYTES:
                 self.transport.abort()
             return
-        super().data_received(data)
+        self._take(data)
 
     async def send(self, message: Any) -> None:
         await super().send(message)
         if self._early and self.handshake_complete and not self.transport.is_closing():
             early, self._early = self._early, b""
-            super().data_received(early)
+            self._take(early)
 
     def handle_parser_exception(self) -> None:
         if self.conn.close_sent is None:  # it was wrong before there was anything to close
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": _ABNORMAL})
-            self.close_sent = True
-            self.transport.abort()
-            return
-        super().handle_parser_exception()
+            self._give_up()
+        else:
+            super().handle_parser_exception()
+
+    def _take(self, data: bytes) -> None:
+        try:
+            super().data_received(data)
+        except InvalidState:  # a message that is no text, and with it a close frame, which counts already
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": _ABNORMAL})
+        self.close_sent = True
+        self.transport.abort()
 
     @property
     def wrong(self) -> tuple[int, str] | None:

@@ -84,6 +84,16 @@ def test_who_speaks_before_his_upgrade_is_answered_is_cut_off_without_a_fault_of
         hall.check()
 
 
+def test_a_text_message_that_is_no_text_with_a_close_frame_behind_it_is_no_fault_of_the_doors(hall: Hall) -> None:
+    """The library refused to close what was being closed, and its traceback was logged."""
+    with hall.connect() as sock:
+        send(sock, [UPGRADE + b"\r\n"])
+        assert sock.recv(4096).startswith(b"HTTP/1.1 101 ")
+        send(sock, [b"\x81\x81\0\0\0\0\xff\x88\x82\0\0\0\0\x03\xe8"])
+        heard(sock)
+    hall.check()
+
+
 def test_nothing_is_said_before_an_upgrade_is_answered(hall: Hall) -> None:
     """The answer to a ping came first, and so the upgrade's was none."""
     upgrade = UPGRADE.replace(b"/api/ws/a/b/shell", b"/api/v1/sessions/a/b/terminals/main")
