@@ -12,8 +12,8 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from acknowledged import ABSENT, Key
 from census import Proc
-from ledger import ABSENT, Key
 from load_core import STOPPED
 from world import World
 

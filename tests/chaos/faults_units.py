@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import declared
+from acknowledged import Key
 from faults import ROOMS, SOON, Aim, Blow, Fault, Loss, commands, session_of, sessions, stopped_service, table
-from ledger import Key
 from world import World
 
 USERS = ("simple", "ticking", "probed")

@@ -15,7 +15,7 @@ from typing import Any
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # programs are spawned while its threads run
 
 import grpc
-from ledger import Ledger
+from acknowledged import Ledger
 from websockets.exceptions import WebSocketException
 from world import World
 

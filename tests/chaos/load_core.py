@@ -7,7 +7,7 @@ import contextlib
 from typing import Any
 
 import declared
-from ledger import ABSENT
+from acknowledged import ABSENT
 from load import Caller, Client
 from world import World
 

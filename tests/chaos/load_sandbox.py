@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ledger import ABSENT, Key
+from acknowledged import ABSENT, Key
 from load import Caller, Client, NotNow, Verb
 from visitor import ACTIONS, Visitor
 from world import World

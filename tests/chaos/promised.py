@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import declared
-from ledger import ABSENT, Key, Ledger
+from acknowledged import ABSENT, Key, Ledger
 from load import Client
 from load_core import GOOD, REFUSED, verdict
 from load_sandbox import OPEN, PRESENT, RUNNING

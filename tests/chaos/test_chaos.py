@@ -7,14 +7,14 @@ import os
 
 import planted
 import pytest
-from ledger import Ledger
+from acknowledged import Ledger
 from node import until
 from wandering import FAULTS, Violation, Walk, walk
 from world import world
 
 SEEDS = (int(os.environ["STRATA_CHAOS_SEED"]),) if "STRATA_CHAOS_SEED" in os.environ else (1,)
 STEPS = int(os.environ.get("STRATA_CHAOS_STEPS", "20"))
-SECONDS = 50.0 if "STRATA_CHAOS_STEPS" not in os.environ else float("inf")
+SECONDS = 40.0 if "STRATA_CHAOS_STEPS" not in os.environ else float("inf")
 """A loaded machine takes fewer steps; a walk that is repeated takes all."""
 
 

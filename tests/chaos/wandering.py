@@ -16,8 +16,8 @@ import invariants
 import load_core
 import load_sandbox
 import promised
+from acknowledged import Ledger
 from faults import Blow, Fault
-from ledger import Ledger
 from load import REFUSED, Load
 from promised import Sight
 from world import World, world
