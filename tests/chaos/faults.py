@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from acknowledged import ABSENT, Key
 from census import Proc
-from load_core import STOPPED
+from load_core import DECLARED, STOPPED
 from world import World
 
 from strata.sandbox import ids
@@ -160,4 +160,4 @@ def stopped_service(name: str) -> list[Loss]:
     """To stop a user's service by systemctl is a wish too; but while an operator is at work on it, his counts, and it
     is Declared: it was to run, and does not (strata/supervisor/board.py)."""
     mine = lambda key: key == (name,)  # noqa: E731
-    return [Loss("service", STOPPED, mine), Loss("service", "Declared", mine)]
+    return [Loss("service", STOPPED, mine), Loss("service", DECLARED, mine)]

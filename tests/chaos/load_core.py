@@ -15,7 +15,7 @@ from strata.errors import Conflict, NotFound, PermissionDenied, StrataError, Una
 from strata.sockets.client import Client as Wire
 
 GOOD, REFUSED = "good", "refused"
-HEALTHY, STOPPED = "Healthy", "Stopped"
+HEALTHY, STOPPED, DECLARED = "Healthy", "Stopped", "Declared"
 LONG = 86_400
 MOST_TOKENS = 8
 ACTIONS = {"fs": ["open", "read", "list", "stat"], "sandbox": ["create", "exec", "list", "stats"]}
@@ -158,6 +158,7 @@ def writer(caller: Caller) -> str:
 def start(caller: Caller) -> None:
     """A service that may be stopped."""
     name = caller.chance.choice(sorted({*declared.MANIFESTS} - {declared.LOOPER}))
+    caller.ledger.maybe("service", (name,), DECLARED, "it is to run, whether that can be done or not")
     with caller.ledger.doing("service", (name,), HEALTHY, "started"):
         try:
             caller.world.call("supervisor.svc.start", {"name": name})
@@ -174,6 +175,7 @@ def stop(caller: Caller) -> None:
 def restart(caller: Caller) -> None:
     """Any of them."""
     name = caller.chance.choice(sorted({*declared.MANIFESTS} - {declared.LOOPER}))
+    caller.ledger.maybe("service", (name,), DECLARED, "it is to run, whether that can be done or not")
     with caller.ledger.doing("service", (name,), HEALTHY, "restarted"):
         caller.world.call("supervisor.svc.restart", {"name": name})
 
