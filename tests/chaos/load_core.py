@@ -11,7 +11,7 @@ from acknowledged import ABSENT
 from load import Caller, Client
 from world import World
 
-from strata.errors import Conflict, NotFound, PermissionDenied, StrataError, Unauthenticated
+from strata.errors import NotFound, PermissionDenied, StrataError, Unauthenticated
 from strata.sockets.client import Client as Wire
 
 GOOD, REFUSED = "good", "refused"
@@ -160,10 +160,7 @@ def start(caller: Caller) -> None:
     name = caller.chance.choice(sorted({*declared.MANIFESTS} - {declared.LOOPER}))
     caller.ledger.maybe("service", (name,), DECLARED, "it is to run, whether that can be done or not")
     with caller.ledger.doing("service", (name,), HEALTHY, "started"):
-        try:
-            caller.world.call("supervisor.svc.start", {"name": name})
-        except Conflict:
-            return  # it runs; whoever looks settles it
+        caller.world.call("supervisor.svc.start", {"name": name})
 
 
 def stop(caller: Caller) -> None:

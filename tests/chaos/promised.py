@@ -54,7 +54,7 @@ def services(sight: Sight) -> Seen:
     """Those of users; the greeter is greeted, which starts it."""
     rows = sight.world.rows()
     names = {*declared.MANIFESTS, *(str(key[0]) for key in sight.ledger.of("service"))}
-    seen = {(name,): rows[name]["state"] for name in names if name in rows}
+    seen: dict[Key, Any] = {(name,): rows[name]["state"] for name in names if name in rows}
     if seen.get((declared.ON_DEMAND,)) == "Declared":  # it waits for its next client, as it is to
         seen[declared.ON_DEMAND,] = "Healthy"
     return seen
