@@ -294,8 +294,5 @@ class Room:
         self._let_go()
 
     def _let_go(self) -> None:
-        self.life.close()
-        self.leftovers.close()
-        self.slices.close()
-        self.emptiness.close()
-        self.store.close()
+        for part in (self.life, self.leftovers, self.slices, self.emptiness, self.store):
+            part.close()

@@ -15,7 +15,7 @@ from pystemd.dbusexc import DBusBaseError
 from pystemd.dbuslib import DBusAddress, apply_signature, path_decode, path_encode
 
 from strata.errors import Conflict, Internal, NotFound, PermissionDenied, StrataError, Unavailable
-from strata.systemd.state import BRIEF, PROPERTIES, UNSET_64, Job, UnitStatus
+from strata.systemd.state import BRIEF, PROPERTIES, UNSET_64, Job, Removed, UnitStatus
 from strata.units.rows import Property
 
 _NAME = b"org.freedesktop.systemd1"
@@ -179,8 +179,8 @@ class Bus:
         rows = self._manager("ListUnitsByPatterns", apply_signature(b"asas", [[], [pattern.encode()]]), pattern)
         return tuple(_text(row[0]) for row in rows or [])
 
-    def signals(self) -> Iterator[Job | str]:
-        """What has happened since the last look: finished jobs, and names of units of which something changed."""
+    def signals(self) -> Iterator[Job | Removed | str]:
+        """What has happened since the last look: finished jobs, forgotten units, names of units that changed."""
         empty = 0
         # process() gives no word on whether anything is left: an internal step also returns an empty message.
         while empty < 3:
@@ -261,7 +261,7 @@ def _value(field: str, raw: Any) -> Any:
     return _text(raw) if isinstance(raw, bytes) else raw
 
 
-def _signal(message: Any) -> Job | str | None:
+def _signal(message: Any) -> Job | Removed | str | None:
     """Read no further than is needed: PID 1 tells all of every unit to everybody who is connected to it directly
     (bus_foreach_bus, systemd's core/dbus.c)."""
     member = message.get_member() if message.get_type() == _SIGNAL else b""
@@ -270,7 +270,7 @@ def _signal(message: Any) -> Job | str | None:
     if member in (b"JobRemoved", b"UnitRemoved"):
         message.process_reply(False)
         _, *words = map(_text, message.body)
-        return Job(*words) if member == b"JobRemoved" else _text(message.body[0])
+        return Job(*words) if member == b"JobRemoved" else Removed(_text(message.body[0]))
     return None
 
 

@@ -122,3 +122,28 @@ def test_a_kill_that_comes_too_late_spares_the_next_run(manager: machine.Manager
             await found.reset_failed(SERVICE)
 
     with_manager(manager.bus_address, 10, body, owner)
+
+
+def test_units_that_come_and_go_cost_it_no_memory(manager: machine.Manager) -> None:
+    """What systemd has forgotten it is not asked for, for pystemd keeps something of every refusal."""
+    ends = Property("ExecStart", "a(sasb)", (("/bin/true", ("/bin/true",), False),))
+    oneshot = Property("Type", "s", "oneshot")
+
+    async def body(found: Manager, gateway: int) -> None:
+        async def come_and_go(count: int) -> int:
+            for _ in range(count):
+                await found.run_transient([(SERVICE, [ends, oneshot])])
+                while await found.units(SERVICE):
+                    await asyncio.sleep(0.001)
+            await found.look("strata-nothing.scope")  # all before it has been read
+            return _private_bytes(gateway)
+
+        warm = await come_and_go(30)
+        assert await come_and_go(400) - warm < 400 * 700
+
+    with_manager(manager.bus_address, 10, body)
+
+
+def _private_bytes(pid: int) -> int:
+    rows = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return sum(int(row.split()[1]) * 1024 for row in rows if row.startswith(("Private_Dirty", "Private_Clean")))
