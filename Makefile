@@ -61,8 +61,9 @@ docs: ## write the generated parts of docs/ and of the NixOS module anew
 	@if command -v nix-instantiate >/dev/null; then $(PYTHON) nixos/document.py; \
 	else echo "nixos/OPTIONS.md is left as it is: nix-instantiate is missing (apt-get install nix-bin)" >&2; fi
 
-bench: ## measure, beside baselines in the same run
+bench: ## measure, beside peers in the same run
 	@scripts/bootstrap bench
+	@scripts/bench-peers || echo "going on without some peers; the table names them" >&2
 	@$(PYTHON) -m benchmarks
 
 scaling: ## measure 1 to 500 sessions and services
