@@ -180,6 +180,9 @@ def restart(caller: Caller) -> None:
 def declare(caller: Caller) -> None:
     """One more, with other settings each time; or take it back."""
     key, paths = (EXTRA,), caller.world.paths
+    for other, entry in caller.ledger.of("service").items():
+        if DECLARED in entry.possible:
+            caller.ledger.maybe("service", other, HEALTHY, "a reload starts what is Declared")
     if caller.chance.random() < 0.4:
         with caller.ledger.doing("service", key, ABSENT, "undeclared"):
             (paths.services_d / f"{EXTRA}.toml").unlink(missing_ok=True)
