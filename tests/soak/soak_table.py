@@ -13,11 +13,6 @@ RULES: tuple[tuple[str, Allowance], ...] = (
     (r"fs: .*: own memory", Allowance(4.0, 2.0, 0.3, "as identity, and verified tokens: at most 4096")),
     (r"sandbox: sandbox.main: own memory", Allowance(5.0, 2.0, 0.15, "as identity, and verified tokens: at most 4096")),
     (r"api: .*: own memory", Allowance(8.0, 4.0, 0.15, "arenas of HTTP/2 and TLS; MCP sessions: at most 512")),
-    # A leak that is known and bounded by the work of operators, not of users.
-    (
-        r"supervisor: systemd.gateway: own memory",
-        Allowance(3.0, 14.0, why="pystemd 0.15.3 loses a kilobyte with every call that systemd refuses: 7 a service"),
-    ),
     (r".*: own memory", Allowance(3.0, 2.0, 0.02)),
     (r"api: api.main: descriptors", Allowance(40.0, why="64 connections are kept between calls")),
     (r"sandbox: sandbox.main: descriptors", Allowance(100.0, why="ten for each session that is open at the moment")),
