@@ -7,14 +7,14 @@ call it: async rooms use `manager.py`, which talks to a process of its own.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pystemd.dbusexc import DBusBaseError
 from pystemd.dbuslib import DBusAddress, apply_signature, path_decode, path_encode
 
-from strata.errors import Conflict, Internal, NotFound, PermissionDenied, StrataError, Unavailable
+from strata.errors import NotFound, StrataError, Unavailable
+from strata.systemd.refusal import reason, translated
 from strata.systemd.state import BRIEF, PROPERTIES, UNSET_64, Job, Removed, UnitStatus
 from strata.units.rows import Property
 
@@ -56,7 +56,7 @@ class Bus:
             self._bus.open()
             self._call("Subscribe")
         except DBusBaseError as error:
-            raise Unavailable(f"cannot reach systemd at {address}: {_reason(error)}") from error
+            raise Unavailable(f"cannot reach systemd at {address}: {reason(error)}") from error
 
     def close(self) -> None:
         """Hang up."""
@@ -197,7 +197,7 @@ class Bus:
         try:
             return self._bus.process()
         except DBusBaseError as error:
-            raise Unavailable(f"cannot hear systemd at {self.address}: {_reason(error)}") from error
+            raise Unavailable(f"cannot hear systemd at {self.address}: {reason(error)}") from error
 
     def _loaded(self, name: str) -> bytes:
         """The path of a unit. Raises NotFound.
@@ -217,7 +217,7 @@ class Bus:
         try:
             return self._call(method, arguments)
         except DBusBaseError as error:
-            raise _translated(error, method, about) from error
+            raise translated(error, method, about) from error
 
     def _call(self, method: str, arguments: list[tuple[int, Any]] | None = None) -> Any:
         return self._bus.call_method(_NAME, _MANAGER_PATH, _MANAGER, method.encode(), arguments or []).body
@@ -227,7 +227,7 @@ class Bus:
         try:
             return self._bus.get_property(_NAME, path, full, prop.encode(), signature.encode())
         except DBusBaseError as error:
-            raise _translated(error, f"Get {prop}", path.decode()) from error
+            raise translated(error, f"Get {prop}", path.decode()) from error
 
 
 def _properties(properties: Sequence[Property]) -> list[tuple[int, Any]]:
@@ -267,34 +267,10 @@ def _signal(message: Any) -> Job | Removed | str | None:
     member = message.get_member() if message.get_type() == _SIGNAL else b""
     if member == b"PropertiesChanged" and message.get_path().startswith(_UNIT_PREFIX + b"/"):
         return _text(path_decode(message.get_path(), _UNIT_PREFIX))
-    if member in (b"JobRemoved", b"UnitRemoved"):
-        message.process_reply(False)
-        _, *words = map(_text, message.body)
-        return Job(*words) if member == b"JobRemoved" else Removed(_text(message.body[0]))
-    return None
-
-
-_KIND_OF = (
-    ("NoSuchUnit", NotFound),
-    ("UnitExists", Conflict),
-    ("AccessDenied", PermissionDenied),
-    ("NoReply", Unavailable),
-    ("Disconnected", Unavailable),
-    ("Timeout", Unavailable),
-)
-
-
-def _translated(error: DBusBaseError, doing: str, about: str) -> StrataError:
-    words = f"{type(error).__name__} {getattr(error, 'err_name', '')} {_reason(error)}"
-    kind = next((kind for word, kind in _KIND_OF if word in words), Internal)
-    if "not loaded" in words:
-        kind = NotFound
-    if "Connection" in words or "Broken pipe" in words or "end-of-file" in words:
-        kind = Unavailable
-    return kind(f"cannot {doing} {about}: {_reason(error)}", unit=about)
-
-
-def _reason(error: DBusBaseError) -> str:
-    message = getattr(error, "err_message", "") or str(error)
-    text = _text(message) if message else ""
-    return text or os.strerror(abs(getattr(error, "errno", 0) or 0))
+    if member not in (b"JobRemoved", b"UnitRemoved", b"UnitNew"):
+        return None
+    message.process_reply(False)
+    first, *words = map(_text, message.body)
+    if member == b"JobRemoved":
+        return Job(*words)
+    return Removed(first) if member == b"UnitRemoved" else first  # a reload of systemd tells both of every unit
