@@ -15,7 +15,7 @@ from pystemd.dbuslib import DBusAddress, apply_signature, path_decode, path_enco
 
 from strata.errors import NotFound, StrataError, Unavailable
 from strata.systemd.refusal import reason, translated
-from strata.systemd.state import BRIEF, PROPERTIES, UNSET_64, Job, Removed, UnitStatus
+from strata.systemd.state import BRIEF, PROPERTIES, UNSET_64, Job, UnitStatus
 from strata.units.rows import Property
 
 _NAME = b"org.freedesktop.systemd1"
@@ -23,9 +23,6 @@ _MANAGER_PATH = b"/org/freedesktop/systemd1"
 _MANAGER = b"org.freedesktop.systemd1.Manager"
 _UNIT_PREFIX = b"/org/freedesktop/systemd1/unit"
 _KINDS = {"service": "Service", "socket": "Socket", "slice": "Slice", "scope": "Scope"}
-
-_FLEETING = ("Scope", "Slice")
-"""Units that are often gone when somebody asks for them."""
 
 _SIGNAL = 4
 """SD_BUS_MESSAGE_SIGNAL, sd_bus_message_get_type(3)."""
@@ -91,8 +88,7 @@ class Bus:
 
     def stop(self, name: str) -> str:
         """Stop a unit; the job's path. Raises NotFound when it is not loaded."""
-        if _kind(name) in _FLEETING:
-            self._loaded(name)
+        self._loaded(name)
         return self._job("StopUnit", name)
 
     def restart(self, name: str) -> str:
@@ -130,10 +126,10 @@ class Bus:
         try:
             # Not by its path at once: to ask for a property of an unknown unit makes systemd load and forget it, and
             # tell everyone so.
-            kind, text = _kind(name), apply_signature(b"s", [name.encode()])
-            path = self._loaded(name) if kind in _FLEETING else self._manager("GetUnit", text, name)
+            path = self._loaded(name)
         except NotFound:
             return UnitStatus(name)
+        kind = _kind(name)
         values: dict[str, Any] = {}
         for field, interfaces, prop, signature in BRIEF if kind == "Scope" else PROPERTIES:
             interface = next((one for one in interfaces if one in ("Unit", kind)), "")
@@ -179,8 +175,8 @@ class Bus:
         rows = self._manager("ListUnitsByPatterns", apply_signature(b"asas", [[], [pattern.encode()]]), pattern)
         return tuple(_text(row[0]) for row in rows or [])
 
-    def signals(self) -> Iterator[Job | Removed | str]:
-        """What has happened since the last look: finished jobs, forgotten units, names of units that changed."""
+    def signals(self) -> Iterator[Job | str]:
+        """What has happened since the last look: finished jobs, and names of units of which something changed."""
         empty = 0
         # process() gives no word on whether anything is left: an internal step also returns an empty message.
         while empty < 3:
@@ -261,16 +257,14 @@ def _value(field: str, raw: Any) -> Any:
     return _text(raw) if isinstance(raw, bytes) else raw
 
 
-def _signal(message: Any) -> Job | Removed | str | None:
+def _signal(message: Any) -> Job | str | None:
     """Read no further than is needed: PID 1 tells all of every unit to everybody who is connected to it directly
     (bus_foreach_bus, systemd's core/dbus.c)."""
     member = message.get_member() if message.get_type() == _SIGNAL else b""
     if member == b"PropertiesChanged" and message.get_path().startswith(_UNIT_PREFIX + b"/"):
         return _text(path_decode(message.get_path(), _UNIT_PREFIX))
-    if member not in (b"JobRemoved", b"UnitRemoved", b"UnitNew"):
-        return None
-    message.process_reply(False)
-    first, *words = map(_text, message.body)
-    if member == b"JobRemoved":
-        return Job(*words)
-    return Removed(first) if member == b"UnitRemoved" else first  # a reload of systemd tells both of every unit
+    if member in (b"JobRemoved", b"UnitRemoved"):
+        message.process_reply(False)
+        _, *words = map(_text, message.body)
+        return Job(*words) if member == b"JobRemoved" else _text(message.body[0])
+    return None

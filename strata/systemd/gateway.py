@@ -22,7 +22,7 @@ from strata.sockets import frame
 from strata.systemd import fragment
 from strata.systemd.bus import Bus, TransientUnit
 from strata.systemd.reports import Answer, Ask, JobDone, Report, UnitChanged, Up
-from strata.systemd.state import Job, Removed, UnitStatus
+from strata.systemd.state import Job
 from strata.units.rows import Property
 
 
@@ -93,29 +93,27 @@ class Gateway:
     def _report_changes(self) -> None:
         # A reading below may queue further signals, which no poll would wake us for: look until nothing is left.
         while changed := self._collect():
-            for name, gone in changed.items():
-                self._report(name, gone)
+            for name in changed:
+                self._report(name)
 
-    def _report(self, name: str, gone: bool) -> None:
+    def _report(self, name: str) -> None:
         try:
-            # What systemd has forgotten it is not asked for: pystemd 0.15.3 loses memory with every refusal.
-            self._send(UnitChanged(UnitStatus(name) if gone else self.bus.status(name)))
+            self._send(UnitChanged(self.bus.status(name)))
         except Unavailable:
             raise
         except StrataError as error:
             print(f"<4>strata gateway: {error.message}", file=sys.stderr)
 
-    def _collect(self) -> dict[str, bool]:
-        """Units by name of which something changed; whether the last of it was that they are gone."""
-        changed: dict[str, bool] = {}
+    def _collect(self) -> list[str]:
+        changed: dict[str, None] = {}
         for found in self.bus.signals():
-            name = found if isinstance(found, str) else found.unit
+            name = found.unit if isinstance(found, Job) else found
             if isinstance(found, Job) and found.path in self._jobs:
                 self._jobs.remove(found.path)
                 self._send(JobDone(found))
             if name.startswith(self._prefix) and name.endswith(self._kinds):
-                changed[name] = isinstance(found, Removed)
-        return changed
+                changed[name] = None
+        return list(changed)
 
     def _send(self, report: Report) -> None:
         _send(self.parent, report)

@@ -63,12 +63,6 @@ class Job(msgspec.Struct, frozen=True):
     result: str
 
 
-class Removed(msgspec.Struct, frozen=True):
-    """systemd has forgotten a unit."""
-
-    unit: str
-
-
 UNIT = ("Unit",)
 CGROUP = ("Service", "Socket", "Scope", "Slice")
 ENDING = ("Service", "Socket", "Scope")

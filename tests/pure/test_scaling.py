@@ -17,7 +17,6 @@ from strata.supervisor.converge import Converge
 from strata.supervisor.leases import Leases
 from strata.supervisor.main import Headcount
 from strata.systemd import bus
-from strata.systemd.gateway import Gateway
 from strata.types import ServiceState as S
 
 
@@ -118,7 +117,7 @@ def test_what_is_no_signal_of_a_unit_is_passed_over() -> None:
     answer.get_type.return_value = 2
     assert bus._signal(answer) is None
     assert bus._signal(signal(b"PropertiesChanged", b"/org/freedesktop/systemd1/job/7")) is None
-    assert bus._signal(signal(b"UnitFilesChanged", b"/org/freedesktop/systemd1")) is None
+    assert bus._signal(signal(b"UnitNew", b"/org/freedesktop/systemd1")) is None
 
 
 def test_the_end_of_a_job_and_of_a_unit_are_read() -> None:
@@ -127,15 +126,7 @@ def test_the_end_of_a_job_and_of_a_unit_are_read() -> None:
     gone = signal(b"UnitRemoved", b"/org/freedesktop/systemd1")
     gone.body = [b"a.service", b"/unit/a"]
     assert bus._signal(ended) == bus.Job("/job/7", "a.service", "done")
-    assert bus._signal(gone) == bus.Removed("a.service")
-
-
-def test_a_unit_that_a_reload_of_systemd_brings_back_is_there() -> None:
-    """It tells of every unit first that it was removed, then that it is new."""
-    gone, new = (signal(member, b"/org/freedesktop/systemd1") for member in (b"UnitRemoved", b"UnitNew"))
-    gone.body = new.body = [b"a.service", b"/unit/a"]
-    heard = Mock(**{"signals.return_value": [bus._signal(gone), bus._signal(new)]})
-    assert Gateway(heard, Mock(), "a", ("service",))._collect() == {"a.service": False}
+    assert bus._signal(gone) == "a.service"
 
 
 def test_systemd_is_told_once_how_many_are_healthy_when_many_have_changed(monkeypatch: pytest.MonkeyPatch) -> None:
