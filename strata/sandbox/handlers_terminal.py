@@ -61,7 +61,7 @@ async def attach(room: Room, call: Call, params: AttachParams) -> AsyncIterator[
                     "viewers": len(terminal.viewers),
                     "offset": attached.begin,
                     "lost": attached.lost,
-                    **terminal.size._asdict(),
+                    **(terminal.fitted or terminal.size)._asdict(),
                 }
             }
             yield await asyncio.shield(viewer.ended)
@@ -76,7 +76,7 @@ def resize(room: Room, call: Call, params: ResizeParams) -> dict[str, Any]:
     assert window is not None
     terminal = terminals_of(room, session).get(params.terminal)
     terminal.resize(window, params.viewer)
-    return {"terminal": terminal.name, **terminal.size._asdict()}
+    return {"terminal": terminal.name, **(terminal.fitted or terminal.size)._asdict()}
 
 
 def terminals(room: Room, call: Call, params: Addressed) -> dict[str, Any]:

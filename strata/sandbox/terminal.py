@@ -46,6 +46,11 @@ MOST_TYPED = 32
 """Inputs that wait; what one typed who has left since is forgotten beyond."""
 
 EMPTY_SECONDS = 5.0
+
+SETTLE_SECONDS = 0.1
+"""readline reads the size of its terminal and sets the same again before each prompt (set_winsize, its rltty.c): it may
+undo a change made in between. So long after one, that is looked for."""
+
 _READ_BYTES = 65_536
 _WINDOW = struct.Struct("HHHH")
 
@@ -66,6 +71,7 @@ class Terminal:
         self.name, self.ring, self.child, self.group = name, parts.ring, parts.child, parts.group
         self.viewers: dict[int, Viewer] = {}
         self.ended: dict[str, Any] | None = None
+        self.fitted: Size | None = None  # as it was made last for those who look
         self._why = ""
         self._linger = LINGER_SECONDS
         self._hung_up = False
@@ -237,8 +243,14 @@ class Terminal:
             self._set_size(Size(min(size.rows for size in sizes), min(size.cols for size in sizes)))
 
     def _set_size(self, size: Size) -> None:
-        if size != self.size:
+        self.fitted, before = size, self.size
+        if size != before:
             fcntl.ioctl(self._master, termios.TIOCSWINSZ, _WINDOW.pack(*size, 0, 0))
+            self._loop.call_later(SETTLE_SECONDS, self._settle, before)
+
+    def _settle(self, before: Size) -> None:
+        if self._master >= 0 and self.fitted not in (None, before) and self.size == before:
+            fcntl.ioctl(self._master, termios.TIOCSWINSZ, _WINDOW.pack(*self.fitted, 0, 0))
 
 
 def how(ended: Ended, why: str) -> dict[str, Any]:

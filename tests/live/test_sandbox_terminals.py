@@ -86,6 +86,22 @@ def test_a_program_hears_of_another_size(inside: Inside) -> None:
         screen.until(r"now-10 20")
 
 
+def test_a_size_that_a_program_undoes_while_it_is_changed_is_set_again(inside: Inside) -> None:
+    """As readline may, which sets before each prompt the size that it has read."""
+    undo = (
+        "import fcntl as f, termios as t; size = lambda: f.ioctl(0, t.TIOCGWINSZ, bytes(8)); old = size(); "
+        "print(chr(33) * 9, flush=True)\nwhile size() == old: pass\n"
+        "f.ioctl(0, t.TIOCSWINSZ, old); print(chr(35) * 9, flush=True)"
+    )
+    with inside.attach(rows=24, cols=80) as screen:
+        inside.call("put", path="undo.py", data=undo)
+        screen.type("python3 undo.py\n")
+        screen.until("!" * 9)
+        assert inside.call("resize", rows=30, cols=70)["rows"] == 30
+        screen.until("#" * 9)
+        until(lambda: inside.call("terminals")["terminals"][0]["rows"] == 30, "it is set again")
+
+
 @pytest.mark.parametrize("size", [{"rows": 0, "cols": 80}, {"rows": 24, "cols": 65536}, {"rows": -1, "cols": 1}])
 def test_a_size_that_no_window_has_is_refused(inside: Inside, size: dict[str, int]) -> None:
     with inside.attach():
