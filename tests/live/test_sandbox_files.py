@@ -126,6 +126,7 @@ def test_what_cannot_fit_is_refused_before_it_comes(box: Inhabited, top: str) ->
 
 def test_a_caller_who_hangs_up_leaves_the_file_as_it_was(box: Inhabited, top: str) -> None:
     box.call("put", path=f"{top}/f", data="before")
+    until(lambda: box.workers() == 0, "who wrote it has ended")
     read, write = os.pipe()
     with box.asked("put", read, path=f"{top}/f"):
         os.close(read)
