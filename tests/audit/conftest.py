@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "live"))
 from cell import Cell, opened
-from node import Node
+from node import Node, running
 
 
 @pytest.fixture(scope="session")
@@ -21,13 +21,8 @@ def strata() -> Iterator[Node]:
     """Strata, Healthy."""
     if os.geteuid() != 0:
         pytest.skip("needs root, for a real systemd system manager")
-    with machine.private() as manager:
-        node = Node(manager)
-        up = node.ctl("up")
-        assert up.returncode == 0, up.stderr
+    with machine.private() as manager, running(manager) as node:
         yield node
-        down = node.ctl("down")
-        assert down.returncode == 0, down.stderr
 
 
 @pytest.fixture(scope="session")

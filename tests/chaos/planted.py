@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -28,18 +29,9 @@ def file(world: World) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def directory(world: World) -> Iterator[None]:
-    """Of a session that nobody knows."""
-    path = world.paths.state_dir / "sandbox/sessions/nobody/gone"
-    path.mkdir(parents=True)
-    yield
-    path.rmdir()
-    path.parent.rmdir()
-
-
-@contextlib.contextmanager
-def snapshot(world: World) -> Iterator[None]:
-    path = world.paths.state_dir / "sandbox/snapshots/nobody/gone"
+def directory(kind: str, world: World) -> Iterator[None]:
+    """Of a session, or of a snapshot, that nobody knows."""
+    path = world.paths.state_dir / "sandbox" / kind / "nobody/gone"
     path.mkdir(parents=True)
     yield
     path.rmdir()
@@ -98,9 +90,9 @@ def scope(world: World) -> Iterator[None]:
 
 PLANTS = (
     Plant("no orphan file", file),
-    Plant("sessions agree with units, directories and disks", directory),
+    Plant("sessions agree with units, directories and disks", functools.partial(directory, "sessions")),
     Plant("sessions agree with units, directories and disks", scope),
-    Plant("snapshots agree with directories", snapshot),
+    Plant("snapshots agree with directories", functools.partial(directory, "snapshots")),
     Plant("no orphan cgroup", cgroup),
     Plant("no orphan process", process),
     Plant("no orphan process", still),

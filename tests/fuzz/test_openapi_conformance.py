@@ -13,7 +13,7 @@ import machine
 import pytest
 
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "live"))  # the ring whose helper this is
-from node import Node
+from node import Node, running
 
 ACTIONS = ["create", "list", "close", "exec", "run", "files", "shell", "stats"]
 
@@ -23,13 +23,8 @@ def strata() -> Iterator[Node]:
     """A Strata of our own: sessions are opened and closed by it as inputs say."""
     if os.geteuid() != 0:
         pytest.skip("needs root, for a systemd of its own")
-    with machine.private() as manager:
-        node = Node(manager)
-        up = node.ctl("up")
-        assert up.returncode == 0, up.stderr
+    with machine.private() as manager, running(manager) as node:
         yield node
-        down = node.ctl("down")
-        assert down.returncode == 0, down.stderr
 
 
 @pytest.mark.timeout(180)

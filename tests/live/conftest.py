@@ -12,7 +12,7 @@ import pytest
 import served as serving_one
 import visitor
 from machine import Manager
-from node import Node
+from node import Node, running
 from served import Served
 from visitor import Visitor
 
@@ -20,14 +20,8 @@ from visitor import Visitor
 @pytest.fixture(scope="session")
 def strata(manager: Manager) -> Iterator[Node]:
     """Strata, Healthy, on a real systemd. A test that stops or kills something of it must bring it back."""
-    node = Node(manager)
-    up = node.ctl("up")
-    assert up.returncode == 0, up.stderr
-    yield node
-    down = node.ctl("down")
-    assert down.returncode == 0, down.stderr
-    left = [path.name for path in manager.paths.runtime_dir.glob("*.sock")]
-    assert not left, f"`strata-ctl down` left the sockets {left}"
+    with running(manager) as node:
+        yield node
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,3 +146,16 @@ class Node:
         """Where the identity service keeps its keys (DynamicUser= and StateDirectory=, systemd.exec(5))."""
         top = self.manager.paths.state_dir if self.manager.embedded else Path("/var/lib")
         return top / "private/strata/identity"
+
+
+@contextlib.contextmanager
+def running(manager: Manager) -> Iterator[Node]:
+    """Strata, Healthy, on that systemd while the context lasts."""
+    node = Node(manager)
+    up = node.ctl("up")
+    assert up.returncode == 0, up.stderr
+    yield node
+    down = node.ctl("down")
+    assert down.returncode == 0, down.stderr
+    left = [path.name for path in manager.paths.runtime_dir.glob("*.sock")]
+    assert not left, f"`strata-ctl down` left the sockets {left}"
