@@ -8,6 +8,7 @@ or reads nothing for a while, is dropped; he may come back with the offset that 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import socket
 from typing import Any, NamedTuple, Protocol
@@ -19,6 +20,7 @@ STALL_SECONDS = 15.0
 
 _PIECE = 65_536
 _READ_BYTES = 16_384
+_REST_PIECES = 16
 
 
 class Size(NamedTuple):
@@ -98,6 +100,7 @@ class Viewer:
         self._loop.remove_writer(self._sock)
         if self._timer:
             self._timer.cancel()
+        self._take_the_rest()
         self._sock.close()
         self.ended.set_result(last_word)
         self._terminal.read_on()
@@ -120,6 +123,14 @@ class Viewer:
             self._timer.cancel()
         self.show()
         self._terminal.read_on()
+
+    def _take_the_rest(self) -> None:
+        """What he typed before he left was typed: he may have left before it was read."""
+        with contextlib.suppress(OSError):
+            for _ in range(_REST_PIECES):
+                if not (data := self._sock.recv(_READ_BYTES)):
+                    return
+                self._terminal.typed(self, data)
 
     def _set_timer(self, seconds: float, last_word: dict[str, Any]) -> None:
         if self._timer:

@@ -153,6 +153,17 @@ def test_rejoining_at_an_offset_shows_just_what_was_missed(inside: Inside) -> No
         assert "first" not in again.text
 
 
+def test_what_was_typed_before_leaving_is_typed(inside: Inside) -> None:
+    with inside.attach() as screen:
+        screen.type("cd; PS1=; stty -echo; : >typed; echo ready-$((1+1))\n")
+        screen.until(r"ready-2\r\n")
+    for number in range(50):
+        with inside.attach() as screen:
+            screen.type(f"echo {number} | tee -a typed\n")
+    lines = [str(number) for number in range(50)]
+    until(lambda: inside.sh("cat /root/typed")["stdout"].split() == lines, "each line was typed, in order")
+
+
 def test_scroll_back_is_bounded_and_begins_between_characters(inside: Inside) -> None:
     with inside.attach() as screen:
         screen.type("stty -echo; PS1=; for i in $(seq 4000); do printf '\\033[1;32mäöü€漢字%04d\\033[0m' $i; "
