@@ -90,7 +90,7 @@ class Child:
             self._end()
 
     def _end(self) -> None:
-        ended = _ended(self._told.partition(b"\n")[0])
+        ended = word(self._told.partition(b"\n")[0])
         self.close()
         if not self.ended.done():
             self.ended.set_result(ended)
@@ -105,7 +105,8 @@ def watch(keeper: Forked | None, status_fd: int, told: bytes = b"") -> Child:
     return child
 
 
-def _ended(line: bytes) -> Ended:
+def word(line: bytes) -> Ended:
+    """What a keeper, or a command that never ran, said in its one line."""
     if not line:
         return _unknown("its keeper was killed")
     try:

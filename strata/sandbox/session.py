@@ -18,10 +18,12 @@ from strata import values
 from strata.errors import Conflict, Internal, NotFound, ResourceExhausted
 from strata.sandbox import launching, tools
 from strata.sandbox.cgroup import Group
-from strata.sandbox.children import Child, watch
+from strata.sandbox.children import MOST_TOLD, Child, watch
 from strata.sandbox.ids import Key
+from strata.sandbox.launcher.spawn import KEPT, UNKEPT
 from strata.sandbox.launching import Launcher
 from strata.sandbox.record import Record
+from strata.sandbox.unkept import Unkept
 
 MOST_WORKERS = 64
 """Processes that work on a session's files at the same time."""
@@ -109,13 +111,26 @@ class Session:
         caller's. Raises Unavailable; a command that cannot be executed is told by the child's end."""
         status_r, status_w = os.pipe2(os.O_CLOEXEC)
         try:
-            forked = await self._fork("spawn", self._plan(plan, group) | {"terminal": False}, [status_w, *fds])
+            forked = await self._fork("spawn", self._plan(plan, group), [status_w, *fds])
         except BaseException:
             os.close(status_r)
             raise
         finally:
             os.close(status_w)
         return watch(forked, status_r)
+
+    async def spawn_unkept(self, plan: SpawnPlan, fds: Sequence[int], group: Group) -> Child | Unkept:
+        """As `spawn`, for a command that stays and mostly waits: no process of ours waits with it, where the kernel
+        tells of ends by itself. `group` is its own, and is killed by the caller when this raises."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            wanted = self._plan(plan, group) | {"unkept": True}
+            try:
+                forked = await self._fork("spawn", wanted, [theirs.fileno(), *fds])
+            except BaseException:
+                ours.close()
+                raise
+        return await _with_pidfd(forked, ours)
 
     async def spawn_terminal(self, plan: SpawnPlan, size: tuple[int, int], group: Group) -> tuple[Child, int]:
         """Run a command on a new terminal of (rows, columns); the child, and the terminal's master, which becomes the
@@ -238,6 +253,8 @@ class Session:
     def _plan(self, plan: SpawnPlan, group: Group) -> dict[str, Any]:
         return {
             **plan._asdict(),
+            "terminal": False,
+            "unkept": False,
             "keepers": self.groups.entered,
             "group": group.directories,
             "files_max": self.record.limits.files_max,
@@ -279,17 +296,31 @@ def root_plan(record: Record, directory: Path) -> dict[str, Any]:
 
 
 async def _with_master(forked: launching.Forked, ours: socket.socket) -> tuple[Child, int]:
+    data, fds = await _first(forked, ours, 1)
+    child = watch(forked, ours.detach(), told=b"" if fds else data)
+    return child, fds[0] if fds else -1
+
+
+async def _with_pidfd(forked: launching.Forked, ours: socket.socket) -> Child | Unkept:
+    data, fds = await _first(forked, ours, MOST_TOLD)
+    if not fds:
+        return watch(forked, ours.detach(), told=b"" if data == KEPT else data)
+    os.close(forked.pidfd)  # it has ended, having said all
+    return Unkept(int(data[len(UNKEPT) :]), fds[0], ours.detach())
+
+
+async def _first(forked: launching.Forked, ours: socket.socket, most: int) -> tuple[bytes, list[int]]:
+    """The first message of a command that is being started."""
     loop, arrived = asyncio.get_running_loop(), asyncio.Event()
     ours.setblocking(False)
     loop.add_reader(ours, arrived.set)
     try:
         await arrived.wait()
-        data, fds, _, _ = socket.recv_fds(ours, 1, 1, socket.MSG_CMSG_CLOEXEC)
+        data, fds, _, _ = socket.recv_fds(ours, most, 1, socket.MSG_CMSG_CLOEXEC)
     except BaseException:
         launching.kill(forked)
         ours.close()
         raise
     finally:
         loop.remove_reader(ours)
-    child = watch(forked, ours.detach(), told=b"" if fds else data)
-    return child, fds[0] if fds else -1
+    return data, fds

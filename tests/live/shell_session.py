@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import subprocess
@@ -18,13 +17,13 @@ from unittest.mock import Mock
 
 from strata.sandbox import cgroup
 from strata.sandbox.cgroup import Group
-from strata.sandbox.children import Child, watch
 from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.ids import Key
 from strata.sandbox.inotify import Inotify
 from strata.sandbox.session import SpawnPlan, State
 from strata.sandbox.shell.outcome import whole
 from strata.sandbox.shell.shell import Command, Shell
+from strata.sandbox.unkept import Unkept
 
 _JOIN = 'for directory in $1; do echo $$ > "$directory/cgroup.procs"; done; shift; exec "$@"'
 
@@ -47,9 +46,8 @@ class PlainSession:
     def environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8"}
 
-    async def spawn(self, plan: SpawnPlan, fds: Sequence[int], group: Group) -> Child:
-        """As the launcher does: in its cgroup from its first instruction on, its end told by one line."""
-        status_r, status_w = os.pipe2(os.O_CLOEXEC)
+    async def spawn_unkept(self, plan: SpawnPlan, fds: Sequence[int], group: Group) -> Unkept:
+        """As the launcher does: in its cgroup from its first instruction on, a child of somebody who waits for it."""
         given = dict(zip(plan.numbers, fds, strict=True))
 
         def place() -> None:
@@ -69,16 +67,9 @@ class PlainSession:
             start_new_session=True,
         )
         self.processes.append(process)
-        threading.Thread(target=_keep, args=(process, status_w), daemon=True).start()
-        return watch(None, status_r)
-
-
-def _keep(process: subprocess.Popen[bytes], status: int) -> None:
-    code = process.wait()
-    said: dict[str, Any] = {"exit_code": code} if code >= 0 else {"signal": -code}
-    with contextlib.suppress(OSError):
-        os.write(status, json.dumps(said | {"cpu_ms": 0, "max_rss": 0}).encode() + b"\n")
-    os.close(status)
+        pidfd = os.pidfd_open(process.pid)
+        threading.Thread(target=process.wait, daemon=True).start()
+        return Unkept(process.pid, pidfd)
 
 
 class Bench:

@@ -128,7 +128,7 @@ def test_only_what_is_not_utf_8_comes_as_base64_too() -> None:
         (of_shell(None, 9, 0, ""), ("signal", None, 9)),
         (of_shell(None, 9, 1, ""), ("oom", None, 9)),
         (of_shell(None, 11, 1, ""), ("signal", None, 11)),
-        (of_shell(None, None, 0, "its keeper was killed"), ("signal", None, 9)),
+        (of_shell(None, None, 0, "its keeper was killed"), ("cancelled", None, None)),
     ],
 )
 def test_why_it_was_over(end: End, expected: tuple[str, int | None, int | None]) -> None:

@@ -12,6 +12,8 @@ from typing import Final
 from strata.sandbox.launcher import kernel
 
 _CLONE_VM: Final = 0x00000100
+_CLONE_PIDFD: Final = 0x00001000
+_CLONE_PARENT: Final = 0x00008000
 _CLONE_INTO_CGROUP: Final = 0x2_0000_0000
 _CLONE_ARGS: Final = struct.Struct("=11Q")  # struct clone_args up to `cgroup`
 _CLONE3: Final = 435
@@ -32,7 +34,21 @@ def fork_into(cgroup: int) -> int:
     kernel locks out all forks meanwhile; being born there takes no time (cgroup_procs_write_start, kernel/cgroup).
     Raises OSError, EPERM where the caller may not put processes there. For a process with one thread.
     """
-    arguments = _CLONE_ARGS.pack(_CLONE_INTO_CGROUP, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, cgroup)
+    return _clone(_CLONE_INTO_CGROUP, 0, signal.SIGCHLD, cgroup)
+
+
+def fork_beside(cgroup: int | None) -> tuple[int, int]:
+    """As fork(2), but the child is one of this process's parent, which is told of its end (clone(2), CLONE_PARENT); and
+    a pidfd of it, which the child itself has not. It is born in a cgroup2 directory, if a descriptor names one. Raises
+    OSError."""
+    place = ctypes.c_int(-1)
+    flags = _CLONE_PARENT | _CLONE_PIDFD | (0 if cgroup is None else _CLONE_INTO_CGROUP)
+    return _clone(flags, ctypes.addressof(place), 0, cgroup or 0), place.value
+
+
+def _clone(flags: int, pidfd: int, told_by: int, cgroup: int) -> int:
+    """`pidfd` is where the kernel writes one, or 0; `told_by` the signal that tells of the end (clone3(2))."""
+    arguments = _CLONE_ARGS.pack(flags, pidfd, 0, 0, told_by, 0, 0, 0, 0, 0, cgroup)
     _python.PyOS_BeforeFork()
     pid: int = _syscall(_CLONE3, arguments, ctypes.c_size_t(_CLONE_ARGS.size))
     if pid == 0:
@@ -41,7 +57,7 @@ def fork_into(cgroup: int) -> int:
     error = ctypes.get_errno()
     _python.PyOS_AfterFork_Parent()
     if pid < 0:
-        raise OSError(error, f"cannot fork into a cgroup: {os.strerror(error)}")
+        raise OSError(error, f"cannot fork: {os.strerror(error)}")
     return pid
 
 

@@ -32,6 +32,16 @@ def fork_into(tree: int) -> tuple[int, bool]:
     return os.fork(), False
 
 
+def fork_beside(tree: int | None) -> tuple[int, bool, int | None]:
+    """As fork_into, but the child is one of this process's parent, where the kernel and its filters make such: then
+    with a pidfd, which in the child is -1. Else it is ours, and there is None."""
+    for place in (tree, None):
+        with contextlib.suppress(OSError):
+            pid, pidfd = forking.fork_beside(place)
+            return pid, place is not None, pidfd
+    return (*(fork_into(tree) if tree is not None else (os.fork(), False)), None)
+
+
 def open_cgroups(directories: Iterable[str]) -> list[int]:
     """Descriptors by which a process can join these cgroups, also when it no longer sees the host's tree."""
     return [_open_cgroup(directory) for directory in directories]

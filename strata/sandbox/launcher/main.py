@@ -18,14 +18,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from strata.sandbox.launcher import channel, joining, kernel, opening, spawn, work
+from strata.sandbox.launcher import channel, ends, joining, kernel, opening, spawn, work
 
 
 class Launcher:
-    """One room, one seccomp program."""
+    """One room, one seccomp program. `unkept`: whether commands may go without a keeper here."""
 
-    def __init__(self, room: socket.socket, program: bytes) -> None:
-        self.room, self.program = room, program
+    def __init__(self, room: socket.socket, program: bytes, unkept: bool) -> None:
+        self.room, self.program, self.unkept = room, program, unkept
 
     def serve(self) -> None:
         """Until the room hangs up."""
@@ -80,7 +80,7 @@ class Launcher:
             if request["do"] == "open":
                 opening.run(request, fds, self.program)
             elif request["do"] == "spawn":
-                spawn.run(request, fds, self.program)
+                spawn.run(request | {"unkept": request["unkept"] and self.unkept}, fds, self.program)
             else:
                 work.run(request, fds, self.program)
         finally:
@@ -118,10 +118,11 @@ def main() -> int:
     program = os.read(fds[0], message["size"])
     os.close(fds[0])
     kernel.set_name("strata-launcher")
+    unkept = ends.are_told()
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection in a fork would touch, and so copy, every page
-    Launcher(room, program).serve()
+    Launcher(room, program, unkept).serve()
     return 0
 
 

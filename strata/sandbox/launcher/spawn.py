@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A command in a session: a keeper that stays outside and waits, and a child that becomes the command.
 
+A command that is `unkept` is a child of the launcher instead, and the keeper is gone once it has told the room who that
+is; its end is then the kernel's to tell (launcher/ends.py). That is for a command that stays and mostly waits: a keeper
+is 2 MiB of memory.
+
 The keeper is in the scope's `keepers` cgroup and outside the sandbox's process namespace, so the sandbox can neither
 see nor stop it; it outlives the room, so an end is known also after a restart. What it has to say is one line of JSON
 on its status descriptor: {"exit_code"|"signal", "cpu_ms", "max_rss"} or {"stage", "errno", "message"}.
@@ -27,6 +31,9 @@ _TIOCGPTPEER = 0x5441  # opens it without a path
 _LAST = kernel.NEWUSER | kernel.NEWCGROUP
 _HIGH = 256  # above every number that a plan asks for
 
+KEPT, UNKEPT = b"K", b"P"
+"""First messages of a command that may be without a keeper: it has one; its pid, with a pidfd."""
+
 OF_THE_ROOM = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that the launcher ignores: they are meant for the room, with which it ends."""
 
@@ -36,7 +43,8 @@ _IGNORED = {*OF_THE_ROOM, *(each for each in signal.valid_signals() if signal.ge
 
 class Descriptors(NamedTuple):
     """What comes with a spawn, in this order. For a terminal, `status` is a stream socket and there are no others: the
-    terminal's master goes out over it first. Else `others` take the numbers that the plan's `numbers` say."""
+    terminal's master goes out over it first. Else `others` take the numbers that the plan's `numbers` say. For a
+    command without a keeper `status` is a seqpacket socket."""
 
     pidfd: int
     status: int
@@ -44,11 +52,13 @@ class Descriptors(NamedTuple):
 
 
 class Way(NamedTuple):
-    """What is left for a child to go: cgroups to join and namespaces to enter; and the descriptors it took to fork."""
+    """What is left for a child to go: cgroups to join and namespaces to enter; and the descriptors it took to fork.
+    `pidfd` is None for a child of the keeper; else it is one of the child, and -1 in that itself."""
 
     groups: tuple[int, ...]
     opened: tuple[int, ...]
     namespaces: int
+    pidfd: int | None
 
 
 def run(plan: dict[str, Any], fds: list[int], program: bytes) -> NoReturn:
@@ -68,7 +78,12 @@ def _keep(plan: dict[str, Any], given: Descriptors, program: bytes) -> None:
     fork = _fork_as_user if os.geteuid() else _fork_as_root
     child, way = fork(plan, given)
     if child == 0:
-        _become(plan, given, way, failed_w, program)
+        _become(plan, given, way, failed_w if way.pidfd is None else given.status, program)
+    if way.pidfd is not None:
+        _hand_over(given.status, child, way.pidfd)
+        return
+    if plan["unkept"]:
+        _write(given.status, KEPT)
     try:
         _go_along(given, way)
     except OSError:
@@ -89,15 +104,32 @@ def _fork_as_root(plan: dict[str, Any], given: Descriptors) -> tuple[int, Way]:
     groups = joining.open_cgroups(plan["group"])
     # With `nsdelegate`, nobody is born outside the cgroups that his namespace shows (cgroups(7)).
     joining.look_in(given.pidfd, joining.namespaces(plan["network"]) & ~_LAST)
-    child, born = joining.fork_into(tree)
-    return child, Way(tuple(groups[born:]), (tree, *groups), _LAST)
+    child, born, pidfd = _fork(plan, tree)
+    return child, Way(tuple(groups[born:]), (tree, *groups), _LAST, pidfd)
 
 
 def _fork_as_user(plan: dict[str, Any], given: Descriptors) -> tuple[int, Way]:
     """Only who is in a session's user namespace may be among its processes."""
     groups = tuple(joining.open_cgroups(plan["group"]))
     joining.enter(given.pidfd, joining.namespaces(plan["network"]))
-    return os.fork(), Way(groups, groups, 0)
+    child, _, pidfd = _fork(plan, None)
+    return child, Way(groups, groups, 0, pidfd)
+
+
+def _fork(plan: dict[str, Any], tree: int | None) -> tuple[int, bool, int | None]:
+    if plan["unkept"]:
+        return joining.fork_beside(tree)
+    return (*(joining.fork_into(tree) if tree is not None else (os.fork(), False)), None)
+
+
+def _hand_over(status: int, child: int, pidfd: int) -> None:
+    """The child is the room's to watch. Raises OSError when there is no room any more: then it is ended."""
+    try:
+        with socket.socket(fileno=os.dup(status)) as room:
+            socket.send_fds(room, [b"%s%d" % (UNKEPT, child)], [pidfd])
+    except OSError:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        raise
 
 
 def _go_along(given: Descriptors, way: Way) -> None:
@@ -113,8 +145,12 @@ def _ended(status: int, usage: resource.struct_rusage) -> dict[str, Any]:
 
 
 def _say(status: int, record: dict[str, Any]) -> None:
+    _write(status, json.dumps(record).encode() + b"\n")
+
+
+def _write(status: int, data: bytes) -> None:
     with contextlib.suppress(BrokenPipeError):  # nobody wants to know any more
-        os.write(status, json.dumps(record).encode() + b"\n")
+        os.write(status, data)
 
 
 def _terminal(plan: dict[str, Any], given: Descriptors) -> dict[int, int]:

@@ -28,6 +28,7 @@ from strata.sandbox.shell.dialect import dialect
 from strata.sandbox.shell.exchange import subdirectory
 from strata.sandbox.shell.resident import Place, Resident
 from strata.sandbox.shell.slot import Slot
+from strata.sandbox.unkept import Unkept
 
 log = logging.getLogger(__name__)
 FILE = "shell.json"
@@ -69,8 +70,9 @@ def note(session: Session, shell: Resident) -> None:
 
 
 def keep(store: DescriptorStore, session: Session, shell: Resident) -> None:
-    """Have systemd keep what will tell the shell's end. Raises ResourceExhausted."""
-    store.push({_stored(session, shell): shell.child.status_fd})
+    """Have systemd keep what its keeper will tell the shell's end by, if it has one. Raises ResourceExhausted."""
+    if isinstance(shell.child, Child):
+        store.push({_stored(session, shell): shell.child.status_fd})
 
 
 def forget(store: DescriptorStore, session: Session, shell: Resident) -> None:
@@ -129,10 +131,10 @@ def _resident(
     return found
 
 
-def _child(pid: int, status: int | None) -> Child:
-    """Without its keeper's word, which only the service manager can have kept, the process itself tells that it ended
-    and not how: a pidfd is readable then."""
-    return watch(None, os.pidfd_open(pid) if status is None else status)
+def _child(pid: int, status: int | None) -> Child | Unkept:
+    """By its keeper's word, which only the service manager can have kept; else it has none, as most, or its word is
+    lost: then the kernel may tell."""
+    return Unkept(pid, os.pidfd_open(pid)) if status is None else watch(None, status)
 
 
 def _slots(session: Session, current: int, current_directory: str, inotify: Inotify) -> Iterator[Slot]:

@@ -74,4 +74,4 @@ def of_shell(code: int | None, signal: int | None, oom_kills: int, message: str)
         return End("exit", code)
     if signal is not None:
         return End("oom" if oom_kills and signal == 9 else "signal", None, signal)
-    return End("signal", None, 9, message or "the session's shell was killed")
+    return End("cancelled", error=message or "how the session's shell ended is not known")

@@ -28,6 +28,7 @@ from strata.sandbox.shell.exchange import pipe, subdirectory, write
 from strata.sandbox.shell.meter import Meter
 from strata.sandbox.shell.report import Report, Reports
 from strata.sandbox.shell.slot import Slot
+from strata.sandbox.unkept import Unkept
 from strata.sockets.letting_go import CLOSER
 
 START_SECONDS = 10.0
@@ -55,7 +56,7 @@ class Place(NamedTuple):
 class Resident:
     """A shell that runs. Owns everything in it; `group` is the cgroup that it and its commands are in."""
 
-    def __init__(self, place: Place, dialect: Dialect, group: Group, child: Child, inotify: Inotify) -> None:
+    def __init__(self, place: Place, dialect: Dialect, group: Group, child: Child | Unkept, inotify: Inotify) -> None:
         self.place, self.dialect, self.group, self.child = place, dialect, group, child
         self.meter = Meter(group)
         self.errexit = False
@@ -250,6 +251,7 @@ async def start(session: Session, name: str, inside: str, group: Group, dialect:
         write(fd, END, dialect.end.encode())
         slot = Slot(fd, 1, inotify)
         undo.callback(slot.close, remove=True)
+        undo.callback(group.kill)  # it may be there, though nobody was told of it
         child = await _spawn(session, place, slot, group, dialect)
         undo.pop_all()
     found = Resident(place, dialect, group, child, inotify)
@@ -264,7 +266,7 @@ async def start(session: Session, name: str, inside: str, group: Group, dialect:
     return found
 
 
-async def _spawn(session: Session, place: Place, slot: Slot, group: Group, dialect: Dialect) -> Child:
+async def _spawn(session: Session, place: Place, slot: Slot, group: Group, dialect: Dialect) -> Child | Unkept:
     plan = SpawnPlan(
         (session.record.shell, *dialect.arguments), session.environment(), numbers=(0, 1, 2, *dialect.numbers)
     )
@@ -279,7 +281,7 @@ async def _spawn(session: Session, place: Place, slot: Slot, group: Group, diale
             os.mkfifo(name, 0o600, dir_fd=place.fd)
         control, report = (opened(pipe(place.fd, name, os.O_RDWR)) for name in (_CONTROL, _REPORT))
         null = opened(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
-        return await session.spawn(plan, [control, null, null, *slot.writers(), report], group)
+        return await session.spawn_unkept(plan, [control, null, null, *slot.writers(), report], group)
 
 
 async def _within(answer: asyncio.Future[Report | None], seconds: float) -> Report | None:
