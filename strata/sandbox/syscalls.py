@@ -216,6 +216,7 @@ ALLOW = 0
 WORD = 0xFFFF_FFFF
 # <linux/sched.h>: CLONE_NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET. CLONE_NEWTIME is no flag of clone(2).
 CLONE_NEW = 0x0002_0000 | 0x0200_0000 | 0x0400_0000 | 0x0800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
+CLONE_PARENT = 0x8000
 # <linux/socket.h>, <linux/netlink.h>
 UNIX, INET, INET6, NETLINK = 1, 2, 10, 16
 NETLINK_ROUTE = 0
@@ -230,8 +231,8 @@ _FROM_NETLINK = Argument(_FAMILY, WORD, (NETLINK,))
 RULES = (
     Rule(
         "clone",
-        "threads and processes, but no namespaces",
-        (Case((Argument(0, CLONE_NEW, (0,)),), ALLOW),),
+        "threads and processes, but no namespaces, and no children of who started the command: that is Strata",
+        (Case((Argument(0, CLONE_NEW | CLONE_PARENT, (0,)),), ALLOW),),
         otherwise=errno.EPERM,
     ),
     Rule(

@@ -107,6 +107,14 @@ def test_clone_makes_no_namespaces(machine: str, bit: int) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
+def test_clone_makes_no_child_of_ones_parent(machine: str) -> None:
+    """Of a session's shell that is the launcher."""
+    clone = seccomp.number_of("clone", machine)
+    assert answer(machine, clone, 0x8000 | 17) == errno.EPERM
+    assert answer(machine, clone, 0x8000 | 0x1200011 | 1 << 40) == errno.EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("high", [0, 1, 0x7FFF_FFFF, 0xFFFF_FFFF])
 @pytest.mark.parametrize("request_number", [0x5412, 0x541C, 0x5423])
 def test_terminal_injection_is_refused_whatever_stands_above_the_low_word(

@@ -22,10 +22,10 @@ from strata.sandbox.launcher import channel, ends, joining, kernel, opening, spa
 
 
 class Launcher:
-    """One room, one seccomp program. `unkept`: whether commands may go without a keeper here."""
+    """One room, one seccomp program. `told`: whether the kernel tells of ends (launcher/ends.py)."""
 
-    def __init__(self, room: socket.socket, program: bytes, unkept: bool) -> None:
-        self.room, self.program, self.unkept = room, program, unkept
+    def __init__(self, room: socket.socket, program: bytes, told: bool) -> None:
+        self.room, self.program, self.told = room, program, told
 
     def serve(self) -> None:
         """Until the room hangs up."""
@@ -80,7 +80,7 @@ class Launcher:
             if request["do"] == "open":
                 opening.run(request, fds, self.program)
             elif request["do"] == "spawn":
-                spawn.run(request | {"unkept": request["unkept"] and self.unkept}, fds, self.program)
+                spawn.run(request | {"told": self.told}, fds, self.program)
             else:
                 work.run(request, fds, self.program)
         finally:
@@ -118,11 +118,11 @@ def main() -> int:
     program = os.read(fds[0], message["size"])
     os.close(fds[0])
     kernel.set_name("strata-launcher")
-    unkept = ends.are_told()
+    told = ends.are_told()
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection in a fork would touch, and so copy, every page
-    Launcher(room, program, unkept).serve()
+    Launcher(room, program, told).serve()
     return 0
 
 

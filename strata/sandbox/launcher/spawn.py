@@ -117,7 +117,7 @@ def _fork_as_user(plan: dict[str, Any], given: Descriptors) -> tuple[int, Way]:
 
 
 def _fork(plan: dict[str, Any], tree: int | None) -> tuple[int, bool, int | None]:
-    if plan["unkept"]:
+    if plan["unkept"] and plan["told"]:
         return joining.fork_beside(tree)
     return (*(joining.fork_into(tree) if tree is not None else (os.fork(), False)), None)
 
