@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import os
@@ -18,11 +17,11 @@ from strata import values
 from strata.errors import Conflict, Internal, NotFound, ResourceExhausted
 from strata.sandbox import launching, tools
 from strata.sandbox.cgroup import Group
-from strata.sandbox.children import MOST_TOLD, Child, watch
+from strata.sandbox.children import Child, watch
 from strata.sandbox.ids import Key
-from strata.sandbox.launcher.spawn import KEPT, UNKEPT
 from strata.sandbox.launching import Launcher
 from strata.sandbox.record import Record
+from strata.sandbox.spawning import with_master, with_pidfd
 from strata.sandbox.unkept import Unkept
 
 MOST_WORKERS = 64
@@ -130,7 +129,7 @@ class Session:
             except BaseException:
                 ours.close()
                 raise
-        return await _with_pidfd(forked, ours)
+        return await with_pidfd(forked, ours)
 
     async def spawn_terminal(self, plan: SpawnPlan, size: tuple[int, int], group: Group) -> tuple[Child, int]:
         """Run a command on a new terminal of (rows, columns); the child, and the terminal's master, which becomes the
@@ -143,7 +142,7 @@ class Session:
             except BaseException:
                 ours.close()
                 raise
-        return await _with_master(forked, ours)
+        return await with_master(forked, ours)
 
     async def work(self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         """Run a function of the launcher's WORKS table inside the session. Raises StrataError."""
@@ -293,34 +292,3 @@ def root_plan(record: Record, directory: Path) -> dict[str, Any]:
         "network": record.network,
         "memory_bytes": values.size(record.limits.memory_max),
     }
-
-
-async def _with_master(forked: launching.Forked, ours: socket.socket) -> tuple[Child, int]:
-    data, fds = await _first(forked, ours, 1)
-    child = watch(forked, ours.detach(), told=b"" if fds else data)
-    return child, fds[0] if fds else -1
-
-
-async def _with_pidfd(forked: launching.Forked, ours: socket.socket) -> Child | Unkept:
-    data, fds = await _first(forked, ours, MOST_TOLD)
-    if not fds:
-        return watch(forked, ours.detach(), told=b"" if data == KEPT else data)
-    os.close(forked.pidfd)  # it has ended, having said all
-    return Unkept(int(data[len(UNKEPT) :]), fds[0], ours.detach())
-
-
-async def _first(forked: launching.Forked, ours: socket.socket, most: int) -> tuple[bytes, list[int]]:
-    """The first message of a command that is being started."""
-    loop, arrived = asyncio.get_running_loop(), asyncio.Event()
-    ours.setblocking(False)
-    loop.add_reader(ours, arrived.set)
-    try:
-        await arrived.wait()
-        data, fds, _, _ = socket.recv_fds(ours, most, 1, socket.MSG_CMSG_CLOEXEC)
-    except BaseException:
-        launching.kill(forked)
-        ours.close()
-        raise
-    finally:
-        loop.remove_reader(ours)
-    return data, fds
