@@ -7,22 +7,28 @@ import asyncio
 import os
 import socket
 
+from strata.errors import Unavailable
 from strata.sandbox import launching
 from strata.sandbox.children import MOST_TOLD, Child, watch
 from strata.sandbox.launcher.spawn import KEPT, UNKEPT
 from strata.sandbox.unkept import Unkept
 
 
+FIRST_SECONDS = 10.0
+"""It is said within milliseconds, before anything of the session's is waited for."""
+
+
 async def with_master(forked: launching.Forked, ours: socket.socket) -> tuple[Child, int]:
     """The child, and the master of its terminal, or -1 where there is none: then the child's end says why. Takes both
-    over."""
+    over. Raises Unavailable when nothing is said in time."""
     data, fds = await _first(forked, ours, 1)
     child = watch(forked, ours.detach(), told=b"" if fds else data)
     return child, fds[0] if fds else -1
 
 
 async def with_pidfd(forked: launching.Forked, ours: socket.socket) -> Child | Unkept:
-    """The command, with a keeper where there had to be one. Takes both over."""
+    """The command, with a keeper where there had to be one. Takes both over. Raises Unavailable when nothing is said
+    in time."""
     data, fds = await _first(forked, ours, MOST_TOLD)
     if not fds:
         return watch(forked, ours.detach(), told=b"" if data == KEPT else data)
@@ -35,11 +41,15 @@ async def _first(forked: launching.Forked, ours: socket.socket, most: int) -> tu
     ours.setblocking(False)
     loop.add_reader(ours, arrived.set)
     try:
-        await arrived.wait()
+        async with asyncio.timeout(FIRST_SECONDS):
+            await arrived.wait()
         data, fds, _, _ = socket.recv_fds(ours, most, 1, socket.MSG_CMSG_CLOEXEC)
-    except BaseException:
+    except BaseException as error:
         launching.kill(forked)
         ours.close()
+        if isinstance(error, TimeoutError):
+            said = f"cannot start a command in the session: nothing came of it within {FIRST_SECONDS:g} s; try again"
+            raise Unavailable(said) from error
         raise
     finally:
         loop.remove_reader(ours)

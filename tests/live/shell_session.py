@@ -124,7 +124,9 @@ def with_bench(body: Callable[[Bench], Awaitable[None]], **options: Any) -> None
     asyncio.run(main())
 
 
-def new_shell(session: PlainSession, inotify: Inotify, output_max: int = 1_048_576) -> Shell:
+def new_shell(
+    session: PlainSession, inotify: Inotify, output_max: int = 1_048_576, store: DescriptorStore | None = None
+) -> Shell:
     """A shell of that session, as a room makes it."""
     inside = f"{session.directory}/exchange"
-    return Shell(session, inotify, DescriptorStore(), output_max, inside)  # type: ignore[arg-type]
+    return Shell(session, inotify, store or DescriptorStore(), output_max, inside)  # type: ignore[arg-type]

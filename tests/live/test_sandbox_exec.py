@@ -12,11 +12,8 @@ from typing import Any
 
 import pytest
 import wire
-from cell import Cell
 from inside import Inside
 from node import Node, until
-
-from strata.sandbox.launcher import ends
 
 MOST = 1_048_576
 
@@ -158,28 +155,6 @@ def test_the_shell_outlives_a_killed_room(strata: Node, inside: Inside) -> None:
     result = execute(inside, "exit 3")
     assert (result["exit_code"], result["ended"]) == (3, "exit")
     assert execute(inside, "echo new $A")["shell"] == "restarted"
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [("exit 3", ("exit", 3)), ("exec sh -c 'exit 4'", ("exit", 4)), ("kill -9 $$", ("signal", None))],
-)
-def test_how_a_shell_ended_is_told_by_a_later_room_too(
-    strata: Node, inside: Inside, command: str, expected: tuple[str, int | None]
-) -> None:
-    """The kernel tells: PIDFD_INFO_EXIT, Linux 6.15; before that a keeper does."""
-    execute(inside, ":")
-    strata.kill("sandbox")
-    answer = execute(inside, command)
-    assert (answer["ended"], answer["exit_code"]) == expected
-    assert answer["shell"] == "ended"
-
-
-def test_no_process_of_stratas_waits_with_a_shell(strata: Node, inside: Inside) -> None:
-    """But for where the kernel tells a shell's end to its parent alone."""
-    execute(inside, ":")
-    places = Cell(strata, "exectest", "one").processes_outside().values()
-    assert list(places).count("/keepers") == (0 if ends.are_told() else 1)
 
 
 def test_what_a_killed_room_was_running_is_ended_by_the_next(strata: Node, inside: Inside) -> None:

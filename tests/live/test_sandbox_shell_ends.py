@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from shell_session import Bench, new_shell, with_bench
 
+from strata.sandbox.descriptor_store import DescriptorStore, name
+
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for cgroups of its own")
 
 
@@ -242,5 +244,27 @@ def test_a_new_room_notices_that_the_shell_is_gone() -> None:
         leave_and_take_back(bench)
         assert bench.shell.busy
         assert await bench.output("echo ok") == "ok"
+
+    with_bench(body)
+
+
+def test_a_shell_that_an_older_room_gave_a_keeper_goes_on_and_the_keepers_word_counts() -> None:
+    """The descriptor by which it tells was kept by the service manager."""
+
+    async def body(bench: Bench) -> None:
+        await bench.run("A=1")
+        await bench.shell.leave()
+        told, keeper = os.pipe()
+        store = DescriptorStore({name("shell", bench.session.key, "1", "status"): told})
+        bench.shell = new_shell(bench.session, bench.inotify, store=store)
+        bench.shell.adopt()
+        assert await bench.output("echo $A") == "1"
+        running = asyncio.create_task(bench.run("exit 3"))
+        await until(lambda: not processes(bench))
+        os.write(keeper, b'{"exit_code": 5, "cpu_ms": 0, "max_rss": 0}\n')
+        os.close(keeper)
+        result = await running
+        assert (result["ended"], result["exit_code"], result["shell"]) == ("exit", 5, "ended")
+        assert await bench.output("echo new$A") == "new"
 
     with_bench(body)

@@ -58,7 +58,7 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
 def _exactly(sock: socket.socket, size: int, fds: list[int]) -> bytes:
     """So many bytes; the descriptors beside them are added to `fds`. Raises EOFError when there are no more.
 
-    Not with MSG_WAITALL: a signal ends that early once some bytes have come (recv(2)), and children end all the time.
+    Not with MSG_WAITALL: a signal ends that early once some bytes have come (recv(2)).
     """
     data = bytearray()
     while len(data) < size:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How a process ended, asked of the kernel by one who holds a pidfd of it and is not its parent.
 
-Until somebody has waited for it, it is a zombie, and its line in /proc says so (proc(5)). Afterwards the pidfd tells:
-PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15 (linux/pidfd.h). So there is no moment at which nobody knows.
+Until somebody has waited for it, it is a zombie, and its line in /proc tells (proc(5)). Afterwards the pidfd does:
+PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15 (linux/pidfd.h). So there is no moment at which nobody knows, whoever
+its parent is by then, and be that stopped.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def _of_zombie(pid: int) -> int | None:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    return int(fields[49]) if fields[0] == b"Z" else None  # exit_code is field 52, and these begin with the third
+    # X is one that its parent does not wait for, about to vanish. exit_code is field 52; these begin with the third.
+    return int(fields[49]) if fields[0] in (b"Z", b"X") else None
 
 
 def _unreaped(pidfd: int) -> bool:

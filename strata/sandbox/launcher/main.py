@@ -4,6 +4,9 @@
 One request a frame on its standard input (a stream socket to the room): {"id", "do": open|spawn|work, …} with
 descriptors. It answers {"id", "pid"} with a pidfd, or {"id", "error"}. It keeps nothing, knows no secrets, and ends
 when the room does. What it forks goes on.
+
+It waits for nobody: it ignores SIGCHLD, so its children leave no zombie (sigaction(2)), and no command whose parent it
+is can take its time by ending, stopping or going on.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import select
 import signal
 import socket
 import sys
@@ -29,25 +31,13 @@ class Launcher:
 
     def serve(self) -> None:
         """Until the room hangs up."""
-        wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
-        poll = select.poll()
-        poll.register(self.room, select.POLLIN)
-        poll.register(wake_r, select.POLLIN)
-        while True:
-            ready = {fd for fd, _ in poll.poll()}
-            if wake_r in ready:
-                os.read(wake_r, 4096)
-                _reap()
-            if self.room.fileno() in ready:
-                received = channel.receive(self.room)
-                if received is None:
-                    return
-                self._take(*received)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        while received := channel.receive(self.room):
+            self._take(*received)
 
     def _take(self, request: dict[str, Any], fds: list[int]) -> None:
         pid = -1
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # its number is no other's until there is a pidfd
         try:
             pid, left = _fork(request.get("keepers", ()))
             if pid == 0:
@@ -63,12 +53,12 @@ class Launcher:
         finally:
             for fd in fds:
                 os.close(fd)
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            _reap()
 
     def _be(self, request: dict[str, Any], fds: list[int]) -> NoReturn:
         """In the fork: nothing of the launcher is kept but what came with the request."""
         try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.setsid()
             kernel.close_all_but([0, 1, 2, *fds])
             null = os.open(os.devnull, os.O_RDWR)
@@ -101,6 +91,7 @@ def _fork(keepers: Sequence[str]) -> tuple[int, Sequence[str]]:
 
 
 def _reap() -> None:
+    """Those that ended while SIGCHLD was not ignored."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
