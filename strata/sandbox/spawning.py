@@ -13,7 +13,6 @@ from strata.sandbox.children import MOST_TOLD, Child, watch
 from strata.sandbox.launcher.spawn import KEPT, UNKEPT
 from strata.sandbox.unkept import Unkept
 
-
 FIRST_SECONDS = 10.0
 """It is said within milliseconds, before anything of the session's is waited for."""
 
@@ -30,6 +29,10 @@ async def with_pidfd(forked: launching.Forked, ours: socket.socket) -> Child | U
     """The command, with a keeper where there had to be one. Takes both over. Raises Unavailable when nothing is said
     in time."""
     data, fds = await _first(forked, ours, MOST_TOLD)
+    if data.startswith(UNKEPT) and not fds:  # the kernel had no number left for it here (EMFILE)
+        os.close(forked.pidfd)
+        ours.close()
+        raise Unavailable("cannot start a command: too many files are open; close some sessions and try again")
     if not fds:
         return watch(forked, ours.detach(), told=b"" if data == KEPT else data)
     os.close(forked.pidfd)  # it has ended, having said all

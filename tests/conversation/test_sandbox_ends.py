@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import select
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
 from strata.sandbox.children import Ended
-from strata.sandbox.launcher import ends
+from strata.sandbox.launcher import ends, forking, joining
 from strata.sandbox.unkept import UNTOLD, Unkept
 
 TOLD = ends.are_told()
@@ -85,6 +87,39 @@ def test_a_process_of_the_same_number_tells_nothing() -> None:
 def test_one_that_runs_has_no_end() -> None:
     with started("exec sleep 100") as (process, pidfd):
         assert ends.status(process.pid, pidfd) is None
+
+
+# --- a child of one's parent
+
+BESIDE = """
+import os
+from strata.sandbox.launcher import forking
+pid, pidfd = forking.fork_beside(None)
+if pid == 0:
+    os._exit(9)
+print(pid, os.get_inheritable(pidfd))
+"""
+
+
+def test_a_process_can_give_its_parent_a_child() -> None:
+    made = subprocess.run([sys.executable, "-c", BESIDE], capture_output=True, text=True, check=True)
+    pid, inheritable = made.stdout.split()
+    assert inheritable == "False"
+    assert os.waitpid(int(pid), 0) == (int(pid), 9 << 8)
+
+
+def test_where_no_such_child_is_made_it_is_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As below a filter that knows no clone3(2)."""
+
+    def refuse(_: int | None) -> tuple[int, int]:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(forking, "fork_beside", refuse)
+    pid, born, pidfd = joining.fork_beside(None)
+    if pid == 0:
+        os._exit(9)
+    assert (born, pidfd) == (False, None)
+    assert os.waitpid(pid, 0) == (pid, 9 << 8)
 
 
 # --- a command without a keeper

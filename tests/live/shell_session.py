@@ -128,5 +128,5 @@ def new_shell(
     session: PlainSession, inotify: Inotify, output_max: int = 1_048_576, store: DescriptorStore | None = None
 ) -> Shell:
     """A shell of that session, as a room makes it."""
-    inside = f"{session.directory}/exchange"
-    return Shell(session, inotify, store or DescriptorStore(), output_max, inside)  # type: ignore[arg-type]
+    inside, kept = f"{session.directory}/exchange", DescriptorStore() if store is None else store
+    return Shell(session, inotify, kept, output_max, inside)  # type: ignore[arg-type]
