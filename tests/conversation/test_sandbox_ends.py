@@ -66,8 +66,10 @@ def test_an_end_is_told_at_once_though_its_parent_waits_for_none() -> None:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         for _ in range(200):
-            process = subprocess.Popen(["/bin/sh", "-c", "exit 7"])
+            process = subprocess.Popen(["/bin/sh", "-c", "read _; exit 7"], stdin=subprocess.PIPE)
             pidfd = os.pidfd_open(process.pid)
+            assert process.stdin
+            process.stdin.close()
             over(pidfd)
             assert ends.status(process.pid, pidfd) == 7 << 8
             os.close(pidfd)
