@@ -78,6 +78,21 @@ def test_an_end_is_told_at_once_though_its_parent_waits_for_none() -> None:
         signal.signal(signal.SIGCHLD, before)
 
 
+@pytest.mark.skipif(not TOLD, reason="this kernel tells no ends: Linux 6.15 does")
+def test_an_end_is_told_that_somebody_waits_for_at_that_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with started("exit 3") as (process, pidfd):
+        over(pidfd)
+        read = ends._of_zombie
+
+        def waited_for(pid: int) -> int | None:
+            found = read(pid)
+            process.wait()
+            return found
+
+        monkeypatch.setattr(ends, "_of_zombie", waited_for)
+        assert ends.status(process.pid, pidfd) == 3 << 8
+
+
 def test_a_process_of_the_same_number_tells_nothing() -> None:
     """The one that the pidfd is of has gone, and its line in /proc is another's."""
     with started("exit 3") as (process, pidfd), started("exit 5") as (other, other_pidfd):

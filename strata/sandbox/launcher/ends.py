@@ -24,7 +24,7 @@ def status(pid: int, pidfd: int) -> int | None:
         return found
     left = _of_zombie(pid)
     # Only now is it certain whose line that was: it may have been waited for meanwhile, and its number be another's.
-    return left if (found := _recorded(pidfd)) is None and _unreaped(pidfd) else found
+    return left if _unreaped(pidfd) else _recorded(pidfd)
 
 
 def are_told() -> bool:
