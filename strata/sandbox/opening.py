@@ -59,9 +59,9 @@ class _Built(NamedTuple):
 class Opening:
     """One attempt to open a session. `scope` is its cgroup once that is there, also when the attempt fails."""
 
-    def __init__(self, tools: Tools, wanted: Record, directory: Path) -> None:
-        """`directory` is there, with nothing but the record in it."""
-        self._tools, self._wanted, self._directory = tools, wanted, directory
+    def __init__(self, tools: Tools, wanted: Record, directory: Path, owner: asyncio.Task[None]) -> None:
+        """`directory` is there, with nothing but the record in it; `owner` is done when the owner's slice is there."""
+        self._tools, self._wanted, self._directory, self._owner = tools, wanted, directory, owner
         self.scope: Group | None = None
         tools.primer.prime()  # whoever asks may have connected long ago
 
@@ -84,11 +84,9 @@ class Opening:
             forked = self._tools.launcher.fork("open", plan, [theirs.fileno()])
             first, properties = await asyncio.gather(forked, self._properties())
         undo.callback(launching.kill, first)
-        built, scope = await _both(self._report(room, passing, undo), self._enter_scope(first.pid, properties))
-        beside = self._tools.layout.beside(first.pid, self._wanted.key.scope)
-        unlimited = _unlimited(self._wanted, first.pid, scope)
-        groups = Groups(scope, scope.make("payload"), scope.make("keepers"), beside)
-        _place(groups, first.pid, built.report["processes"])
+        built, groups = await _both(self._report(room, passing, undo), self._enter_scope(first.pid, properties))
+        unlimited = _unlimited(self._wanted, first.pid, groups.scope)
+        _place(groups, built.report["processes"])
         channel.send(room, {"go": True})
         init = await _ready(built)
         handles = Handles(os.pidfd_open(init), built.exchange)
@@ -119,13 +117,20 @@ class Opening:
         text = render_scope(key.scope, key.slice, key.label, limits, self._wanted.lifetime_seconds)
         return encode(text, self._tools.systemd_version).properties
 
-    async def _enter_scope(self, pid: int, properties: Sequence[Property]) -> Group:
+    async def _enter_scope(self, pid: int, properties: Sequence[Property]) -> Groups:
+        """Have the first process in its place below the scope. At once: soon after systemd's move another need not wait
+        for the kernel (priming.py)."""
         key = self._wanted.key
+        await asyncio.shield(self._owner)
         job = await self._tools.manager.run_transient([(key.scope, [*properties, Property("PIDs", "au", [pid])])])
         self.scope = self._tools.layout.group_of(pid, key.scope)
         if job.result != "done" or self.scope is None:
             raise Unavailable(f"cannot open {key.label}: systemd says {job.result} for its scope; try again")
-        return self.scope
+        beside = self._tools.layout.beside(pid, key.scope)
+        groups = Groups(self.scope, self.scope.make("payload"), self.scope.make("keepers"), beside)
+        groups.payload.join(pid)
+        delegate(groups.scope)
+        return groups
 
     def _done(self, report: dict[str, Any], init: int, unlimited: list[str]) -> Record:
         """The record of the open session, saved. Its first process is held by a descriptor by now; so it is seen
@@ -145,12 +150,12 @@ class Opening:
         return done
 
 
-async def _both(report: Coroutine[Any, Any, _Built], scope: Coroutine[Any, Any, Group]) -> tuple[_Built, Group]:
+async def _both(report: Coroutine[Any, Any, _Built], scope: Coroutine[Any, Any, Groups]) -> tuple[_Built, Groups]:
     """When one fails, the other has ended too: what it looks at is closed next."""
     tasks = asyncio.create_task(report), asyncio.create_task(scope)
     try:
-        built, group = await asyncio.gather(*tasks)
-        return built, group
+        built, groups = await asyncio.gather(*tasks)
+        return built, groups
     except BaseException:
         for task in tasks:
             task.cancel()
@@ -158,15 +163,12 @@ async def _both(report: Coroutine[Any, Any, _Built], scope: Coroutine[Any, Any, 
         raise
 
 
-def _place(groups: Groups, first: int, servers: list[int]) -> None:
-    """Put the first process in its place below the scope, and those that it needs for as long as it lives: nobody else
-    has put them into the scope."""
-    groups.payload.join(first)
+def _place(groups: Groups, servers: list[int]) -> None:
+    """Put the processes that the first one needs for as long as it lives beside it: systemd was not told of them."""
     for server in servers:
         groups.payload.join(server)
         for directory in groups.beside:
             Path(directory, "cgroup.procs").write_text(str(server))
-    delegate(groups.scope)
 
 
 def _unlimited(wanted: Record, pid: int, scope: Group) -> list[str]:

@@ -183,7 +183,6 @@ class Room:
         try:
             fixed = Fixed(first, self.mapped, call.claims is None, stack.layers, stack.base)
             record = wanted(params, self.settings, fixed)
-            await self.slices.enter(record.owner)
         except BaseException:
             self.ranges.give_back(first)
             raise
@@ -191,7 +190,7 @@ class Room:
             return await self._open_in(self.directory(record.key), record)
 
     async def _open_in(self, directory: Path, record: Record) -> Session:
-        attempt = Opening(self.tools, record, directory)
+        attempt = Opening(self.tools, record, directory, self.slices.enter(record.owner))
         try:
             with durable.told(f"open {record.key.label}"):
                 make_directory(directory)

@@ -41,17 +41,12 @@ class Slices:
         self._inside[owner] += 1
         self._made.add(owner)
 
-    async def enter(self, owner: str) -> None:
-        """One more is to be in it: returns when it is there. Raises StrataError; then nobody came in."""
+    def enter(self, owner: str) -> asyncio.Task[None]:
+        """One more is to be in it, until he leaves; the task is done when it is there. The task raises StrataError."""
         self._inside[owner] += 1
-        try:
-            async with self._turn(owner):
-                if owner not in self._made:
-                    await self._make(owner)
-                    self._made.add(owner)
-        except BaseException:
-            await self.leave(owner)
-            raise
+        made = asyncio.create_task(self._ensure(owner))
+        made.add_done_callback(lambda task: task.cancelled() or task.exception())  # for who leaves without a look
+        return made
 
     async def leave(self, owner: str) -> None:
         """One less is in it. One that cannot be stopped is tried again: nobody waits for it, it takes nothing."""
@@ -93,6 +88,12 @@ class Slices:
     def __contains__(self, unit: str) -> bool:
         """Whether a unit is such a slice that something is in."""
         return any(unit == owner_slice(owner) for owner in self._inside)
+
+    async def _ensure(self, owner: str) -> None:
+        async with self._turn(owner):
+            if self._inside[owner] and owner not in self._made:
+                await self._make(owner)
+                self._made.add(owner)
 
     async def _make(self, owner: str) -> None:
         name = owner_slice(owner)

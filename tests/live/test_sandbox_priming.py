@@ -60,7 +60,7 @@ def test_the_group_is_the_one_of_this_process(group: Path) -> None:
 def test_opening_a_session_begins_with_it(tmp_path: Path) -> None:
     """Whoever asks may have connected long ago, and asked for nothing since."""
     primer = Mock()
-    Opening(Tools(Mock(), Mock(), Mock(), 252, primer), Mock(), tmp_path)
+    Opening(Tools(Mock(), Mock(), Mock(), 252, primer), Mock(), tmp_path, Mock())
     primer.prime.assert_called_once()
 
 

@@ -73,3 +73,18 @@ def test_who_comes_meanwhile_has_a_slice_made_for_him_which_nobody_stops() -> No
         owners.close()
 
     asyncio.run(go())
+
+
+def test_who_leaves_before_his_slice_is_begun_leaves_none() -> None:
+    async def go() -> None:
+        systemd = Systemd(away=0)
+        owners = Slices(cast(Manager, systemd), OwnerSettings(), 252)
+        there = owners.enter("ann")
+        await owners.leave("ann")
+        await there
+        assert systemd.there == set()
+        await owners.enter("ann")
+        assert systemd.there == {SLICE}
+        owners.close()
+
+    asyncio.run(go())
