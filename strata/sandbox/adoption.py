@@ -18,10 +18,11 @@ from strata.errors import StrataError
 from strata.sandbox import closing, record
 from strata.sandbox.cgroup import Group
 from strata.sandbox.closing import Remains
+from strata.sandbox.entrance import Entrance
 from strata.sandbox.ids import Key, key, of_scope
 from strata.sandbox.record import Record, Unread
 from strata.sandbox.room import Room
-from strata.sandbox.session import Groups, Handles, Session, State
+from strata.sandbox.session import Groups, Session, State
 from strata.systemd import journal
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def _living(room: Room, directory: Path, known: Record) -> Session | None:
             log.warning("cannot take %s back: %s", known.key.label, error)
             return None
         undo.pop_all()
-    session = Session(known, directory, groups, Handles(init, exchange), room.tools.launcher)
+    session = Session(known, directory, groups, Entrance(exchange, init), room.tools.launcher)
     if groups.payload.frozen:
         session.state = State.FROZEN
     return session

@@ -44,7 +44,7 @@ async def end(session: Session) -> Remains:
         except Exception:  # the session goes all the same
             log.exception("cannot let go of the %s of %s", name, session.key.label)
     session.parts.clear()
-    session.handles.close()
+    session.entrance.close()
     return Remains(session.key, session.directory, session.record, session.groups.scope)
 
 

@@ -42,7 +42,7 @@ async def execute(room: Room, call: Call, params: ExecParams) -> dict[str, Any]:
     memfd that came with the call."""
     command = params.wanted
     _check_memory(call)
-    session = await room.ensure(call, params)
+    session = await room.ensure(call, params, lambda session: shell_of(room, session).begin())
     try:
         with session.active("exec"):
             outcome = await shell_of(room, session).run(command)

@@ -14,20 +14,21 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from strata.errors import Internal, Unavailable
-from strata.sandbox import launching, record
+from strata.sandbox import closing, launching, record
 from strata.sandbox.cgroup import Group, Layout, delegate, missing
+from strata.sandbox.entrance import Entrance
 from strata.sandbox.launcher import channel
 from strata.sandbox.launching import Launcher
 from strata.sandbox.priming import Primer
 from strata.sandbox.record import Record
-from strata.sandbox.session import Groups, Handles, Session, root_plan
+from strata.sandbox.session import Groups, Session, root_plan
 from strata.systemd.manager import Manager
 from strata.units.properties import encode
 from strata.units.render import render_scope
@@ -37,6 +38,14 @@ log = logging.getLogger(__name__)
 OPEN_SECONDS = 30.0
 _MOST_SAID = 4096
 _COMPLAINT_SECONDS = 1.0
+
+
+Begin = Callable[[Session], None]
+"""What is to begin in a session while its first process starts: nobody can come in yet, but may wait to."""
+
+
+def nothing(_: Session) -> None:
+    """Begin nothing."""
 
 
 class Tools(NamedTuple):
@@ -65,18 +74,18 @@ class Opening:
         self.scope: Group | None = None
         tools.primer.prime()  # whoever asks may have connected long ago
 
-    async def run(self) -> Session:
-        """The session, open. Raises StrataError or OSError; then its first process is killed, and what it left (other
-        processes, the unit, files) is the caller's to remove."""
+    async def run(self, begin: Begin) -> Session:
+        """The session, open; `begin` is given it while its first process starts. Raises StrataError or OSError; then
+        that is killed, and what it left (other processes, the unit, files) is the caller's to remove."""
         with contextlib.ExitStack() as passing, contextlib.ExitStack() as undo:
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
-                    return await self._run(passing, undo)
+                    return await self._run(begin, passing, undo)
             except TimeoutError as error:
                 said = f"cannot open {self._wanted.key.label}: it took more than {OPEN_SECONDS:g} s; try again"
                 raise Unavailable(said) from error
 
-    async def _run(self, passing: contextlib.ExitStack, undo: contextlib.ExitStack) -> Session:
+    async def _run(self, begin: Begin, passing: contextlib.ExitStack, undo: contextlib.ExitStack) -> Session:
         room, theirs = socket.socketpair()
         passing.enter_context(room)
         with theirs:
@@ -84,19 +93,22 @@ class Opening:
             forked = self._tools.launcher.fork("open", plan, [theirs.fileno()])
             first, properties = await asyncio.gather(forked, self._properties())
         undo.callback(launching.kill, first)
-        built, groups = await _both(self._report(room, passing, undo), self._enter_scope(first.pid, properties))
-        unlimited = _unlimited(self._wanted, first.pid, groups.scope)
+        built, groups = await _both(self._report(room, passing), self._enter_scope(first.pid, properties))
+        known = self._known(built.report, _unlimited(self._wanted, first.pid, groups.scope))
         _place(groups, built.report["processes"])
         channel.send(room, {"go": True})
-        init = await _ready(built)
-        handles = Handles(os.pidfd_open(init), built.exchange)
-        undo.callback(os.close, handles.init)
-        done = self._done(built.report, init, unlimited)
+        session = Session(known, self._directory, groups, Entrance(os.dup(built.exchange)), self._tools.launcher)
+        try:
+            begin(session)
+            self._enter(session, await _ready(built))
+        except BaseException:
+            await closing.end(session)
+            raise
         undo.pop_all()
         os.close(first.pidfd)
-        return Session(done, self._directory, groups, handles, self._tools.launcher)
+        return session
 
-    async def _report(self, room: socket.socket, passing: contextlib.ExitStack, undo: contextlib.ExitStack) -> _Built:
+    async def _report(self, room: socket.socket, passing: contextlib.ExitStack) -> _Built:
         """What the first process says when the root stands. Raises Internal with its reason when it does not."""
         await readable(room.fileno())
         received = channel.receive(room)
@@ -104,7 +116,7 @@ class Opening:
             raise Internal("cannot build the sandbox's root: the process ended; the journal has the details")
         message, fds = received
         for fd in fds:
-            (undo if fd == fds[0] else passing).callback(os.close, fd)
+            passing.callback(os.close, fd)
         if "error" in message:
             raise Internal(f"cannot build the sandbox's root: {message['error']} {message['path']}".rstrip())
         if len(fds) != len(_Built._fields) - 1:  # the kernel had no numbers left for them here (EMFILE)
@@ -132,22 +144,20 @@ class Opening:
         delegate(groups.scope)
         return groups
 
-    def _done(self, report: dict[str, Any], init: int, unlimited: list[str]) -> Record:
-        """The record of the open session, saved. Its first process is held by a descriptor by now; so it is seen
+    def _known(self, report: dict[str, Any], unlimited: list[str]) -> Record:
+        """The record, with what the root has turned out to be."""
+        warnings = (*report["warnings"], *unlimited)
+        return msgspec.structs.replace(self._wanted, driver=report["driver"], shell=report["shell"], warnings=warnings)
+
+    def _enter(self, session: Session, init: int) -> None:
+        """The session is open: its record says so. Its first process is held by a descriptor by now; so it is seen
         whether it still is the one that was told."""
+        session.entrance.open(os.pidfd_open(init))
         started = record.start_of(init)
         if self._tools.layout.group_of(init, self._wanted.key.scope) is None:
             raise Internal("cannot start the sandbox: its first process ended at once; the journal has the details")
-        done = msgspec.structs.replace(
-            self._wanted,
-            driver=report["driver"],
-            shell=report["shell"],
-            warnings=(*report["warnings"], *unlimited),
-            init_pid=init,
-            init_start=started,
-        )
-        record.save(self._directory, done)
-        return done
+        session.record = msgspec.structs.replace(session.record, init_pid=init, init_start=started)
+        record.save(self._directory, session.record)
 
 
 async def _both(report: Coroutine[Any, Any, _Built], scope: Coroutine[Any, Any, Groups]) -> tuple[_Built, Groups]:

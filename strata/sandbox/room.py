@@ -24,7 +24,7 @@ from strata.sandbox.disks import Disks
 from strata.sandbox.ids import SLICE, Key
 from strata.sandbox.leftovers import Leftovers
 from strata.sandbox.life import Life
-from strata.sandbox.opening import Opening, Tools, make_directory
+from strata.sandbox.opening import Begin, Opening, Tools, make_directory, nothing
 from strata.sandbox.params_session import Addressed, CreateParams
 from strata.sandbox.permission import allow
 from strata.sandbox.ranges import Ranges
@@ -76,16 +76,17 @@ class Room:
             raise NotFound("session not found")
         return found
 
-    async def ensure(self, call: Call, params: Addressed) -> Session:
-        """As `session`, opening it as the settings say where there is none and the caller may create."""
+    async def ensure(self, call: Call, params: Addressed, begin: Begin = nothing) -> Session:
+        """As `session`, opening it as the settings say where there is none and the caller may create; then `begin` is
+        given it as soon as it can be."""
         key = params.key
         self.allow(call, key.owner)
         found = self.sessions.get(key)
         if found is not None and found.state is not State.CLOSING:
             return found
-        return (await self.create(call, CreateParams(owner=key.owner, session=key.session)))[0]
+        return (await self.create(call, CreateParams(owner=key.owner, session=key.session), begin))[0]
 
-    async def create(self, call: Call, params: CreateParams) -> tuple[Session, bool]:
+    async def create(self, call: Call, params: CreateParams, begin: Begin = nothing) -> tuple[Session, bool]:
         """The session, and whether it is new. Raises StrataError."""
         key = params.key
         self.allow(call, key.owner, "sandbox.create")
@@ -97,7 +98,7 @@ class Room:
             await self._make_way(key)
         if self._changes.ending:
             raise Unavailable("cannot open a session: Strata stops; try again later")
-        return await self._changes.run(key, self._open(call, params)), True
+        return await self._changes.run(key, self._open(call, params, begin)), True
 
     async def _make_way(self, key: Key) -> None:
         """Remove what is left of an earlier session. Raises Unavailable."""
@@ -160,14 +161,14 @@ class Room:
         await self._changes.settled(key)
         return key not in self.sessions and key not in self.leftovers
 
-    async def _open(self, call: Call, params: CreateParams) -> Session:
+    async def _open(self, call: Call, params: CreateParams, begin: Begin) -> Session:
         key = params.key
         taken = {*self.sessions, *self._opening, *self.leftovers, *self.unread}
         check_room(key, taken, self.settings)
         self._opening.add(key)
         try:
             with self.snapshots.used(key.owner, params.from_snapshot) as stack:
-                session = await self._open_on(stack, call, params)
+                session = await self._open_on(stack, call, params, begin)
         finally:
             self._opening.discard(key)
         journal.send(
@@ -178,7 +179,7 @@ class Room:
         )
         return session
 
-    async def _open_on(self, stack: Stack, call: Call, params: CreateParams) -> Session:
+    async def _open_on(self, stack: Stack, call: Call, params: CreateParams, begin: Begin) -> Session:
         first = self.ranges.take() if self.mapped else os.geteuid()
         try:
             fixed = Fixed(first, self.mapped, call.claims is None, stack.layers, stack.base)
@@ -187,15 +188,15 @@ class Room:
             self.ranges.give_back(first)
             raise
         async with self._turns:
-            return await self._open_in(self.directory(record.key), record)
+            return await self._open_in(self.directory(record.key), record, begin)
 
-    async def _open_in(self, directory: Path, record: Record) -> Session:
+    async def _open_in(self, directory: Path, record: Record, begin: Begin) -> Session:
         attempt = Opening(self.tools, record, directory, self.slices.enter(record.owner))
         try:
             with durable.told(f"open {record.key.label}"):
                 make_directory(directory)
                 records.save(directory, record)  # before anything runs as its users, it is known who they are
-                session = await attempt.run()
+                session = await attempt.run(begin)
         except BaseException:
             await told(self._remove(Remains(record.key, directory, record, attempt.scope)))
             raise
@@ -288,7 +289,7 @@ class Room:
         for session in self.sessions.values():
             for part in session.parts.values():
                 await part.leave()
-            session.handles.close()
+            session.entrance.close()
         self.sessions.clear()
         self._let_go()
 

@@ -18,6 +18,7 @@ from strata.errors import Conflict, Internal, NotFound, ResourceExhausted
 from strata.sandbox import launching, tools
 from strata.sandbox.cgroup import Group
 from strata.sandbox.children import Child, watch
+from strata.sandbox.entrance import Entrance
 from strata.sandbox.ids import Key
 from strata.sandbox.launching import Launcher
 from strata.sandbox.record import Record
@@ -60,18 +61,6 @@ class Groups(NamedTuple):
         return [*self.keepers.directories, *self.beside]
 
 
-class Handles(NamedTuple):
-    """Descriptors held as long as the session: its first process, and the directory at /run/strata inside."""
-
-    init: int
-    exchange: int
-
-    def close(self) -> None:
-        """Let go of them."""
-        for fd in self:
-            os.close(fd)
-
-
 class Part(Protocol):
     """What runs in a session: its shell, its runs, its terminals."""
 
@@ -90,10 +79,10 @@ class Part(Protocol):
 
 
 class Session:
-    """One session. It owns its handles; whatever else runs in it is owned by `shell`, `runs` and `terminals`."""
+    """One session. It owns its entrance; whatever else runs in it is owned by `shell`, `runs` and `terminals`."""
 
-    def __init__(self, record: Record, directory: Path, groups: Groups, handles: Handles, launcher: Launcher) -> None:
-        self.record, self.directory, self.groups, self.handles = record, directory, groups, handles
+    def __init__(self, record: Record, directory: Path, groups: Groups, entrance: Entrance, launcher: Launcher) -> None:
+        self.record, self.directory, self.groups, self.entrance = record, directory, groups, entrance
         self.key: Key = record.key
         self.state = State.OPEN
         self.last_used = time.monotonic()
@@ -120,7 +109,8 @@ class Session:
 
     async def spawn_unkept(self, plan: SpawnPlan, fds: Sequence[int], group: Group) -> Child | Unkept:
         """As `spawn`, for a command that stays and mostly waits: no process of ours waits with it, where the kernel
-        tells of ends by itself. `group` is its own, and is killed by the caller when this raises."""
+        tells of ends by itself. In a session that is being opened it begins when that is open. `group` is its own, and
+        is killed by the caller when this raises."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             wanted = self._plan(plan, group) | {"unkept": True}
@@ -129,7 +119,7 @@ class Session:
             except BaseException:
                 ours.close()
                 raise
-        return await with_pidfd(forked, ours)
+        return await with_pidfd(forked, ours, self.entrance.opened())
 
     async def spawn_terminal(self, plan: SpawnPlan, size: tuple[int, int], group: Group) -> tuple[Child, int]:
         """Run a command on a new terminal of (rows, columns); the child, and the terminal's master, which becomes the
@@ -147,7 +137,7 @@ class Session:
     async def work(self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         """Run a function of the launcher's WORKS table inside the session. Raises StrataError."""
         with self._at_work(name):
-            return await launching.work(self._launcher, self._work(name, arguments), [self.handles.init, *fds])
+            return await launching.work(self._launcher, self._work(name, arguments), [self.entrance.init, *fds])
 
     async def stream(
         self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()
@@ -155,7 +145,7 @@ class Session:
         """As `work`, for a function that yields."""
         with self._at_work(name):
             plan = self._work(name, arguments)
-            items = launching.stream(self._launcher, plan, [self.handles.init, *fds])
+            items = launching.stream(self._launcher, plan, [self.entrance.init, *fds])
             async with contextlib.aclosing(items):  # a caller who takes no more ends the worker now
                 async for item in items:
                     yield item
@@ -228,7 +218,7 @@ class Session:
     @property
     def exchange_fd(self) -> int:
         """The directory that is /run/strata inside: Strata writes there, the sandbox reads."""
-        return self.handles.exchange
+        return self.entrance.exchange
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a command: nothing of the server's, the session's own, what the caller adds."""
@@ -247,7 +237,8 @@ class Session:
 
     async def _fork(self, do: str, plan: Mapping[str, Any], fds: Sequence[int]) -> launching.Forked:
         self.check_running()
-        return await self._launcher.fork(do, plan, [self.handles.init, *fds])
+        with self.entrance.passed() as way_in:
+            return await self._launcher.fork(do, plan, [way_in, *fds])
 
     def _plan(self, plan: SpawnPlan, group: Group) -> dict[str, Any]:
         return {

@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Coroutine
+from typing import Any
 
 from strata.errors import Unavailable
 from strata.sandbox import launching
@@ -25,9 +27,17 @@ async def with_master(forked: launching.Forked, ours: socket.socket) -> tuple[Ch
     return child, fds[0] if fds else -1
 
 
-async def with_pidfd(forked: launching.Forked, ours: socket.socket) -> Child | Unkept:
-    """The command, with a keeper where there had to be one. Takes both over. Raises Unavailable when nothing is said
-    in time."""
+async def with_pidfd(
+    forked: launching.Forked, ours: socket.socket, opened: Coroutine[Any, Any, None]
+) -> Child | Unkept:
+    """The command, with a keeper where there had to be one, once `opened`, whose errors are raised. Takes both over.
+    Raises Unavailable when nothing is said in time."""
+    try:
+        await opened
+    except BaseException:
+        launching.kill(forked)
+        ours.close()
+        raise
     data, fds = await _first(forked, ours, MOST_TOLD)
     if data.startswith(UNKEPT) and not fds:  # the kernel had no number left for it here (EMFILE)
         os.close(forked.pidfd)
@@ -46,7 +56,9 @@ async def _first(forked: launching.Forked, ours: socket.socket, most: int) -> tu
     try:
         async with asyncio.timeout(FIRST_SECONDS):
             await arrived.wait()
-        data, fds, _, _ = socket.recv_fds(ours, most, 1, socket.MSG_CMSG_CLOEXEC)
+        data, fds, _, _ = socket.recv_fds(ours, most, 1)
+        for fd in fds:
+            os.set_inheritable(fd, False)
     except BaseException as error:
         launching.kill(forked)
         ours.close()

@@ -28,7 +28,7 @@ def of(session: Session) -> dict[str, Any]:
         "tasks": group.tasks(),
         "io": _io(group),
         "pressure": _pressure(group),
-        **_disk(session.handles.init),
+        **_disk(session.entrance.init),
     }
 
 

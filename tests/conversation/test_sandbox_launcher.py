@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -212,3 +214,20 @@ def test_only_a_users_own_python_is_within_reach_of_his_commands() -> None:
             finally:
                 os.seteuid(0)
     assert [pair for pair, answer in answers.items() if answer] == [(65534, 65534)]
+
+
+def test_a_command_for_a_session_that_never_opens_is_not_started() -> None:
+    """It has come early, and waits for the session's first process."""
+
+    async def body(pair: Pair) -> None:
+        ours, theirs = socket.socketpair()
+        status_r, status_w = os.pipe()
+        with theirs:
+            plan = {"keepers": [], "group": [], "terminal": False, "unkept": False, "network": "isolated"}
+            forked = await pair.launcher.fork("spawn", plan, [theirs.fileno(), status_w])
+        os.close(status_w)
+        ours.close()
+        assert json.loads(await answer(status_r, forked))["errno"] == errno.ESRCH
+        await pair.works()
+
+    with_launcher(body)

@@ -87,6 +87,26 @@ def test_141_what_was_written_before_the_time_out_is_returned() -> None:
     with_bench(body)
 
 
+def test_the_first_command_runs_in_the_shell_that_was_begun_for_it() -> None:
+    async def body(bench: Bench) -> None:
+        bench.shell.begin()
+        assert await bench.output("echo $$") == await bench.output("echo $$")
+        assert len(bench.session.processes) == 1
+
+    with_bench(body)
+
+
+@pytest.mark.parametrize("moments", [0, 1, 100], ids=["at once", "soon", "when it waits"])
+def test_a_shell_that_was_begun_and_not_used_goes_with_its_session(moments: int) -> None:
+    """The bench sees to it that nothing of it is left."""
+
+    async def body(bench: Bench) -> None:
+        bench.shell.begin()
+        await asyncio.sleep(moments / 100)
+
+    with_bench(body)
+
+
 def test_a_shell_that_cannot_be_led_back_is_replaced() -> None:
     async def body(bench: Bench) -> None:
         await bench.run("LOST=1; touch kept")

@@ -141,6 +141,15 @@ def test_a_session_is_closed_by_who_has_not_waited_for_its_opening(owner: Owner)
         assert owner.names() == set()
 
 
+def test_a_session_whose_first_command_nobody_waits_for_serves_the_next(owner: Owner) -> None:
+    for _ in range(5):
+        with owner.strata.connect("sandbox") as hangs_up:
+            hangs_up.send(wire.request("sandbox.exec", {"owner": OWNER, "session": "early", "command": "sleep 100"}))
+            until(lambda: (owner.files / "early").exists(), "it is being opened")
+        assert owner.call("exec", "early", command="echo served")["output"] == "served"
+        assert owner.call("close", "early") == {"status": "closed"}
+
+
 def test_sessions_of_one_owner_come_and_go_at_once(owner: Owner) -> None:
     """The owner's slice is stopped with the last one, and made for the first: over and over, with its limits."""
 

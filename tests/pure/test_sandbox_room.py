@@ -22,13 +22,14 @@ from strata.policy.ratelimit import Buckets
 from strata.sandbox import leftovers, room
 from strata.sandbox.closing import Remains
 from strata.sandbox.descriptor_store import DescriptorStore
+from strata.sandbox.entrance import Entrance
 from strata.sandbox.ids import Key
-from strata.sandbox.opening import Tools
+from strata.sandbox.opening import Begin, Tools
 from strata.sandbox.params_session import Addressed, CreateParams
 from strata.sandbox.ranges import FIRST, SIZE
 from strata.sandbox.record import Record
 from strata.sandbox.room import Room
-from strata.sandbox.session import Handles, Session, State
+from strata.sandbox.session import Session, State
 from strata.sockets.method import Call
 from strata.systemd import journal
 from strata.systemd.state import Job
@@ -101,17 +102,18 @@ class Stage:
     async def _wait(self, group: PlayedGroup, _seconds: float) -> bool:
         return not group.populated
 
-    def _opening(self, tools: Tools, wanted: Record, directory: Path) -> Any:
+    def _opening(self, tools: Tools, wanted: Record, directory: Path, owner: asyncio.Task[None]) -> Any:
         group = PlayedGroup()
 
-        async def run() -> Session:
+        async def run(_: Begin) -> Session:
+            await owner
             await self.manager.run_transient([(wanted.key.scope, [])])
             await self.opened.wait()
             if self.fails:
                 raise Unavailable(self.fails)
             group.populated = self.populated
-            handles = Handles(os.dup(0), os.dup(0))
-            return Session(wanted, directory, Mock(scope=group), handles, tools.launcher)
+            entrance = Entrance(os.dup(0), os.dup(0))
+            return Session(wanted, directory, Mock(scope=group), entrance, tools.launcher)
 
         return Mock(run=run, scope=group)
 

@@ -8,11 +8,14 @@ opened while the host's tree is still there, privileges dropped before the first
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import socket
+import stat
 import sys
 from collections.abc import Iterable
 
-from strata.sandbox.launcher import forking, kernel
+from strata.sandbox.launcher import channel, forking, kernel
 
 EVERYTHING = (
     kernel.NEWUSER | kernel.NEWNS | kernel.NEWPID | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
@@ -40,6 +43,18 @@ def fork_beside(tree: int | None) -> tuple[int, bool, int | None]:
             pid, pidfd = forking.fork_beside(place)
             return pid, place is not None, pidfd
     return (*(fork_into(tree) if tree is not None else (os.fork(), False)), None)
+
+
+def first_process(fd: int) -> int:
+    """A pidfd of the session's first process: `fd` is one, or a socket that one comes over as soon as it runs. Raises
+    OSError when it never will."""
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        return fd
+    with socket.socket(fileno=fd) as room:
+        received = channel.receive(room)
+    if received is None:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    return received[1][0]
 
 
 def open_cgroups(directories: Iterable[str]) -> list[int]:

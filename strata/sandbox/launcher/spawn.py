@@ -42,11 +42,11 @@ _IGNORED = {*OF_THE_ROOM, *(each for each in signal.valid_signals() if signal.ge
 
 
 class Descriptors(NamedTuple):
-    """What comes with a spawn, in this order. For a terminal, `status` is a stream socket and there are no others: the
-    terminal's master goes out over it first. Else `others` take the numbers that the plan's `numbers` say. For a
-    command without a keeper `status` is a seqpacket socket."""
+    """What comes with a spawn, in this order: `first`, see joining.first_process. For a terminal, `status` is a stream
+    socket and there are no others: the terminal's master goes out over it first. Else `others` take the numbers that
+    the plan's `numbers` say. For a command without a keeper `status` is a seqpacket socket."""
 
-    pidfd: int
+    first: int
     status: int
     others: tuple[int, ...]
 
@@ -74,6 +74,7 @@ def run(plan: dict[str, Any], fds: list[int], program: bytes) -> NoReturn:
 
 def _keep(plan: dict[str, Any], given: Descriptors, program: bytes) -> None:
     joining.join_cgroups(own := joining.open_cgroups(plan["keepers"]))
+    given = given._replace(first=joining.first_process(given.first))
     failed_r, failed_w = os.pipe()
     fork = _fork_as_user if os.geteuid() else _fork_as_root
     child, way = fork(plan, given)
@@ -89,7 +90,7 @@ def _keep(plan: dict[str, Any], given: Descriptors, program: bytes) -> None:
     except OSError:
         os.kill(child, signal.SIGKILL)
         raise
-    for fd in {*own, *way.opened, *given.others, failed_w, given.pidfd}:
+    for fd in {*own, *way.opened, *given.others, failed_w, given.first}:
         os.close(fd)
     failure = os.read(failed_r, 4096)
     _, status, usage = os.wait4(child, 0)
@@ -103,7 +104,7 @@ def _fork_as_root(plan: dict[str, Any], given: Descriptors) -> tuple[int, Way]:
     tree = os.open(plan["group"][0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     groups = joining.open_cgroups(plan["group"])
     # With `nsdelegate`, nobody is born outside the cgroups that his namespace shows (cgroups(7)).
-    joining.look_in(given.pidfd, joining.namespaces(plan["network"]) & ~_LAST)
+    joining.look_in(given.first, joining.namespaces(plan["network"]) & ~_LAST)
     child, born, pidfd = _fork(plan, tree)
     return child, Way(tuple(groups[born:]), (tree, *groups), _LAST, pidfd)
 
@@ -111,7 +112,7 @@ def _fork_as_root(plan: dict[str, Any], given: Descriptors) -> tuple[int, Way]:
 def _fork_as_user(plan: dict[str, Any], given: Descriptors) -> tuple[int, Way]:
     """Only who is in a session's user namespace may be among its processes."""
     groups = tuple(joining.open_cgroups(plan["group"]))
-    joining.enter(given.pidfd, joining.namespaces(plan["network"]))
+    joining.enter(given.first, joining.namespaces(plan["network"]))
     child, _, pidfd = _fork(plan, None)
     return child, Way(groups, groups, 0, pidfd)
 
@@ -135,7 +136,7 @@ def _hand_over(status: int, child: int, pidfd: int) -> None:
 def _go_along(given: Descriptors, way: Way) -> None:
     """The keeper too is in the session, but for its processes, and holds nothing that it could give away."""
     if way.namespaces:
-        joining.enter(given.pidfd, way.namespaces)
+        joining.enter(given.first, way.namespaces)
     joining.give_up()
 
 
@@ -171,7 +172,7 @@ def _become(plan: dict[str, Any], given: Descriptors, way: Way, failed: int, pro
     try:
         joining.join_cgroups(way.groups)
         if way.namespaces:
-            joining.enter(given.pidfd, way.namespaces)
+            joining.enter(given.first, way.namespaces)
         os.setsid()
         places = _terminal(plan, given) if plan["terminal"] else dict(zip(plan["numbers"], given.others, strict=True))
         failed = fcntl.fcntl(failed, fcntl.F_DUPFD_CLOEXEC, _HIGH)

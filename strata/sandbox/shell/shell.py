@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Coroutine
 from typing import Any, NamedTuple
 
+from strata.errors import StrataError
 from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.inotify import Inotify
 from strata.sandbox.session import Session, State
@@ -52,6 +53,7 @@ class Shell:
         self._loop = asyncio.get_running_loop()
         self._turn = Turn(MOST_WAITING)
         self._running = self._closed = False
+        self._beginning: asyncio.Task[Resident] | None = None  # of the first shell, before anybody's turn comes
         self._aftermath: asyncio.Task[None] | None = None  # what is to be done before anybody's turn comes
 
     # --- a part of a session
@@ -67,6 +69,10 @@ class Shell:
         state = "none" if current is None else "busy" if self._running else "idle"
         found: dict[str, Any] = {"state": state, "waiting": len(self._turn)}
         return found | ({"cwd": current.directory, "pid": current.pid} if current else {})
+
+    def begin(self) -> None:
+        """Start the shell already: a command will come as soon as the session is open."""
+        self._beginning = self._loop.create_task(self._tenancy.start())
 
     def adopt(self) -> None:
         """Take back the shell that outlived the room, and with it what its commands left running. What it was doing
@@ -87,10 +93,11 @@ class Shell:
 
     async def _let_go(self, ends: bool) -> None:
         self._closed = True
-        if self._aftermath:
-            self._aftermath.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._aftermath
+        for task in (self._beginning, self._aftermath):
+            if task:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, StrataError):
+                    await task
         self._tenancy.let_go(ends)
 
     # --- a command
@@ -150,6 +157,9 @@ class Shell:
     async def _ready(self) -> tuple[Resident, str]:
         """A shell that waits for a command; and `restarted` when it is not the one that was there."""
         self._session.check_running()
+        if beginning := self._beginning:
+            self._beginning = None
+            return await beginning, ""
         current = self._tenancy.current
         if current and current.ended:
             self._tenancy.bury(current)  # something killed it between two commands
