@@ -81,7 +81,8 @@ def test_140_a_time_out_ends_all_of_the_command_and_none_of_the_state(command: s
 def test_141_what_was_written_before_the_time_out_is_returned() -> None:
     async def body(bench: Bench) -> None:
         result = await bench.run("while :; do echo tick; sleep 0.1; done", 0.35)
-        assert result["output"] == "tick\ntick\ntick\ntick"
+        assert 1 <= len(ticks := result["output"].split()) <= 4
+        assert set(ticks) == {"tick"}
         assert (await bench.run("echo ok"))["output"] == "ok"
 
     with_bench(body)
