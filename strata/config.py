@@ -67,6 +67,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
 }
 DRIVERS = ("auto", "fuse", "kernel", "none")
 NETWORKS = ("isolated", "host")
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 # By number: a name that begins with 127. is whatever the DNS says.
 _LOOPBACK = re.compile(r"127(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
 
@@ -187,7 +188,7 @@ def _wrong_identity(identity: IdentitySettings) -> str:
 
 def _wrong_api(api: ApiSettings) -> str:
     _, colon, port = api.address.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65_536:
+    if not colon or not _PORT.fullmatch(port) or not 0 < int(port) < 65_536:
         return f"api.address {api.address!r} must be HOST:PORT, such as 127.0.0.1:2280"
     if api.insecure_no_auth and not is_loopback(api.address):
         return f"api.insecure_no_auth is for loopback addresses only, and api.address is {api.address!r}"

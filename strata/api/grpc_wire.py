@@ -23,6 +23,7 @@ from grpclib.events import _DispatchServerEvents
 from grpclib.exceptions import GRPCError
 from grpclib.protocol import AbstractHandler, Buffer, H2Protocol, Stream
 from grpclib.server import request_handler
+from hpack import Encoder
 
 from strata.api.held import Held, Share
 from strata.api.limits import DoorLimits
@@ -39,6 +40,11 @@ RESETS = 200  # calls given up by the client before it said anything else; RFC 9
 _H2 = h2.config.H2Configuration(
     client_side=False, header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False
 )
+TABLE_BYTES = 4096
+"""Of header fields that one connection is answered with, kept so that they can be told by number: the size that RFC
+7541 begins with. A client may allow more and need not be given it; what is told once only, such as errors, is kept too.
+"""
+
 # The window sizes above; the rest, such as 100 streams of a connection, are the library's own defaults.
 _CONFIGURATION = Configuration(
     http2_connection_window_size=CONNECTION_WINDOW, http2_stream_window_size=STREAM_WINDOW
@@ -100,6 +106,20 @@ class BoundedBuffer(Buffer):
         return data
 
 
+class BoundedEncoder(Encoder):
+    """Whatever size of its table a client allows (RFC 7541, 4.2), it takes no more than TABLE_BYTES."""
+
+    @property
+    def header_table_size(self) -> int:
+        return self.header_table.maxsize
+
+    @header_table_size.setter
+    def header_table_size(self, value: int) -> None:
+        self.header_table.maxsize = size = min(value, TABLE_BYTES)
+        if self.header_table.resized:
+            self.table_size_changes.append(size)
+
+
 class Calls(AbstractHandler):
     """The running calls of one connection."""
 
@@ -154,6 +174,7 @@ class Http2(H2Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         super().connection_made(transport)
+        self.connection._connection.encoder = BoundedEncoder()
         for event in _IGNORED:
             self.processor.processors[event] = _ignore
         self._watch_idleness()

@@ -83,6 +83,7 @@ CORE_FILTER = {
 # SECCOMP_ERROR_NUMBER_KILL of systemd: kill instead of returning an error.
 SECCOMP_KILL = 2**31 - 2
 
+_HEXADECIMAL = re.compile(r"(?:0[xX])?[0-9a-fA-F]{1,32}", re.ASCII)
 _REALTIME = re.compile(r"RT(MIN|MAX)(?:([+-])([0-9]{1,2}))?", re.ASCII)
 
 
@@ -121,10 +122,10 @@ def core_filter(text: str) -> int:
 
 
 def _hexadecimal(word: str) -> int:
-    try:
-        return int(word, 16)
-    except ValueError as error:
-        raise InvalidArgument(f"cannot read {word!r}: expected a kind of mapping or a hexadecimal mask") from error
+    if not _HEXADECIMAL.fullmatch(word) or (mask := int(word, 16)) >= 2**64:
+        said = "expected a kind of mapping or a hexadecimal mask of 64 bits"
+        raise InvalidArgument(f"cannot read {word[:40]!r}: {said}")
+    return mask
 
 
 def signal_number(text: str) -> int:

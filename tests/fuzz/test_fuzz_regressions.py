@@ -268,6 +268,19 @@ def test_a_value_of_any_length_is_refused_at_once_and_in_few_words(read: Any, di
     assert len(refused.value.message) < 500
 
 
-def test_a_port_of_five_thousand_digits_is_no_port(tmp_path: Path) -> None:
+@pytest.mark.parametrize("port", ["9" * 5000, "060640606", "65536", "0", "+80"], ids=lambda port: port[:10])
+def test_a_port_of_too_many_digits_is_no_port(tmp_path: Path, port: str) -> None:
+    """One that began like a port was taken for one."""
     with pytest.raises(InvalidArgument, match="must be HOST:PORT"):
-        load(Paths(tmp_path, tmp_path, tmp_path), {"STRATA_SERVER_ADDR": f"127.0.0.1:{'9' * 5000}"})
+        load(Paths(tmp_path, tmp_path, tmp_path), {"STRATA_SERVER_ADDR": f"127.0.0.1:{port}"})
+
+
+@pytest.mark.parametrize("mask", ["1\\888888888888888888888888", "1" + "0" * 16, "-1", "0x", "1_0", "f" * 100])
+def test_a_mask_that_64_bits_do_not_hold_is_refused(mask: str) -> None:
+    """It was sent to systemd, or rather was not: the encoder of D-Bus failed."""
+    with pytest.raises(InvalidArgument, match="hexadecimal mask of 64 bits"):
+        kernel.core_filter(mask)
+
+
+def test_a_mask_may_have_all_of_64_bits() -> None:
+    assert kernel.core_filter("0xffffffffffffffff") == kernel.core_filter("F" * 16) == 2**64 - 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import unittest.mock
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,6 +145,22 @@ def test_a_call_without_a_message_is_its_senders_fault(hall: Hall) -> None:
         while grpc.status(found) is None:
             found += sock.recv(65_536)
     assert grpc.status(found) == "3"  # INVALID_ARGUMENT
+    hall.check()
+
+
+@pytest.mark.parametrize("allowed", [0, 16, 4096, 65_536, 2**32 - 1])
+def test_a_client_may_allow_a_larger_table_of_headers_and_is_not_given_it(hall: Hall, allowed: int) -> None:
+    """The door kept as much of what it had answered as the client liked, errors included: up to 4 GiB a connection."""
+    settings = grpc._frame(grpc.SETTINGS, 0, 0, struct.pack("!HI", 1, allowed))
+    encoder, sent, found = hpack.Encoder(), grpc._BEGIN + settings, b""
+    for stream in range(1, 101, 2):
+        headers = grpc.HEAD | {":path": f"/strata.v1.SandboxService/{'x' * 100}{stream}"}
+        sent += grpc._frame(grpc.HEADERS, 5, stream, encoder.encode(headers))
+    with hall.connect() as sock:
+        send(sock, [sent])
+        while len(heads := grpc._heads(found)) < 50:  # by a decoder that allows 4096 bytes
+            found += sock.recv(65_536)
+    assert {told["grpc-status"] for told in heads} == {"12"}  # UNIMPLEMENTED
     hall.check()
 
 
