@@ -141,7 +141,6 @@ class Opening:
         beside = self._tools.layout.beside(pid, key.scope)
         groups = Groups(self.scope, self.scope.make("payload"), self.scope.make("keepers"), beside)
         groups.payload.join(pid)
-        delegate(groups.scope)
         return groups
 
     def _known(self, report: dict[str, Any], unlimited: list[str]) -> Record:
@@ -174,11 +173,13 @@ async def _both(report: Coroutine[Any, Any, _Built], scope: Coroutine[Any, Any, 
 
 
 def _place(groups: Groups, servers: list[int]) -> None:
-    """Put the processes that the first one needs for as long as it lives beside it: systemd was not told of them."""
+    """Put the processes that the first one needs for as long as it lives beside it: systemd was not told of them, and
+    one that was begun while the first was in the scope itself is there."""
     for server in servers:
         groups.payload.join(server)
         for directory in groups.beside:
             Path(directory, "cgroup.procs").write_text(str(server))
+    delegate(groups.scope)  # with nobody in it: a group that passes controllers on has none (cgroups(7))
 
 
 def _unlimited(wanted: Record, pid: int, scope: Group) -> list[str]:
