@@ -10,7 +10,8 @@ from benchmarks.growth import between
 from benchmarks.harness import Figure
 
 WORKS = {
-    "open": "Open: until the first output",
+    "open": "Open, cold: until the first output",
+    "again": "Open, at once after another",
     "exec": "A command in an open sandbox",
     "line": "A line to a shell on a pipe",
     "idle": "Memory of one that waits",

@@ -16,6 +16,10 @@ from benchmarks.peers.started import PATIENCE_SECONDS
 
 BULK, MANY, IDLE, CHILDREN = 67_108_864, 100, 20, 8
 GONE_SECONDS = 5.0
+REST_SECONDS = 0.1
+"""Before a sandbox is opened cold. A move between cgroups makes those of the next 20 ms or so cheap, for everybody:
+some 10 ms less for who comes right behind another (docs/performance.md)."""
+
 _NUMBERS = itertools.count(1)
 
 # They stay: what bwrap starts with --die-with-parent ends with the thread that started it (prctl(2), PR_SET_PDEATHSIG).
@@ -59,16 +63,19 @@ class Runner:
 
 @contextlib.contextmanager
 def opening(runner: Runner) -> Iterator[Measure]:
-    """Until the first output of `echo` has been read."""
+    """Until the first output of `echo` has been read, on a machine at rest."""
 
     def measure() -> float:
-        start = time.perf_counter()
-        sandbox = runner.open()
-        seconds = time.perf_counter() - start
-        sandbox.close()
-        return seconds
+        time.sleep(REST_SECONDS)
+        return _opened(runner)
 
     yield measure
+
+
+@contextlib.contextmanager
+def reopening(runner: Runner) -> Iterator[Measure]:
+    """The same, at once after the other's."""
+    yield lambda: _opened(runner)
 
 
 @contextlib.contextmanager
@@ -148,7 +155,8 @@ def bursting(runner: Runner) -> Iterator[Measure]:
 
 
 WORKS = (
-    Work("open", "a sandbox, until its first output of echo has been read", "s", 2.5, 5, 20, opening),
+    Work("open", "a sandbox, cold, until its first output of echo has been read", "s", 4.0, 5, 20, opening),
+    Work("again", "the same at once after another one was closed", "s", 2.5, 5, 20, reopening),
     Work("exec", "echo in an open sandbox", "s", 1.5, 5, 60, executing),
     Work("line", "the same by a line to a shell that waits on a pipe", "s", 0.3, 5, 60, lining, lambda p: p.has_line),
     Work("bulk", f"{BULK >> 20} MiB of output", "s", 1.5, 3, 9, bulk),
@@ -170,6 +178,14 @@ def pairs(work: Work, ours: Runner, theirs: Runner) -> Pairs:
             taken[0].append(here())
             taken[1].append(there())
     return Pairs(*taken, "; ".join(sorted(theirs.remarks)))
+
+
+def _opened(runner: Runner) -> float:
+    start = time.perf_counter()
+    sandbox = runner.open()
+    seconds = time.perf_counter() - start
+    sandbox.close()
+    return seconds
 
 
 def _timed(action: Callable[[], None]) -> float:

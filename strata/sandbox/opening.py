@@ -72,7 +72,6 @@ class Opening:
         """`directory` is there, with nothing but the record in it; `owner` is done when the owner's slice is there."""
         self._tools, self._wanted, self._directory, self._owner = tools, wanted, directory, owner
         self.scope: Group | None = None
-        tools.primer.prime()  # whoever asks may have connected long ago
 
     async def run(self, begin: Begin) -> Session:
         """The session, open; `begin` is given it while its first process starts. Raises StrataError or OSError; then

@@ -90,6 +90,7 @@ class Room:
         """The session, and whether it is new. Raises StrataError."""
         key = params.key
         self.allow(call, key.owner, "sandbox.create")
+        self.tools.primer.prime()  # first of all: whoever asks may have connected long ago
         if key in self.unread:
             raise Conflict(f"cannot open {key.label}: it runs, and its record is of another version of Strata")
         while not await self._absent(key):

@@ -7,12 +7,10 @@ import asyncio
 import os
 import socket
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
 from strata.sandbox import cgroup, priming
-from strata.sandbox.opening import Opening, Tools
 from strata.sandbox.priming import Primer
 from strata.sockets.server import Server
 
@@ -55,13 +53,6 @@ def test_where_it_may_not_write_nothing_is_done(tmp_path: Path) -> None:
 def test_the_group_is_the_one_of_this_process(group: Path) -> None:
     """As the kernel lists it."""
     assert str(os.getpid()) in (group / "cgroup.procs").read_text().split()
-
-
-def test_opening_a_session_begins_with_it(tmp_path: Path) -> None:
-    """Whoever asks may have connected long ago, and asked for nothing since."""
-    primer = Mock()
-    Opening(Tools(Mock(), Mock(), Mock(), 252, primer), Mock(), tmp_path, Mock())
-    primer.prime.assert_called_once()
 
 
 def test_a_server_greets_everybody_who_connects(tmp_path: Path) -> None:

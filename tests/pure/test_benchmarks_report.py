@@ -128,8 +128,8 @@ def test_a_page_gets_all_its_tables_and_keeps_what_is_written_by_hand() -> None:
     assert page.startswith(PAGE.read_text(encoding="utf-8").partition("<!-- generated")[0])
     assert "cpu a cpu, kernel 6.1, load 0.1, load at the end 0.2." in page
     assert "| **quick** | 10 ms | 20 ms | 0.5 × (0.5 – 0.55) |" in page
-    assert "Open: until the first output: **behind** quick (0.5 ×)." in page
-    assert "Open: until the first output: ahead of open | wide (3 ×)." in page
+    assert "Open, cold: until the first output: **behind** quick (0.5 ×)." in page
+    assert "Open, cold: until the first output: ahead of open | wide (3 ×)." in page
     assert "| open: quick | 0.5 × (0.5 – 0.55) | ≥ 1 × | MISSED |" in page
     assert "| peer: absent | not installed: absent |" in page
     assert "| burst: quick | TimeoutError: late |" in page
@@ -195,7 +195,7 @@ def test_a_picture_has_a_panel_for_each_work_and_a_name_for_each_peer(tmp_path: 
     saved.write_text(json.dumps(report.document(run(), MACHINE)), encoding="utf-8")
     argv = [sys.executable, "-m", "benchmarks", "--from-json", str(saved), "--plot", str(drawn)]
     subprocess.run(argv, cwd=REPOSITORY, check=True, capture_output=True)  # fonts stay open as long as the process
-    assert "Open: until the first output" in drawn.read_text(encoding="utf-8")
+    assert "Open, cold: until the first output" in drawn.read_text(encoding="utf-8")
     assert ">quick<" in drawn.read_text(encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
@@ -146,6 +146,21 @@ def on_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
 async def turns(count: int = 20) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def test_moves_between_cgroups_are_made_ready_for_who_asks_for_a_new_session(on_stage: Callable[..., None]) -> None:
+    """He may have connected long ago, and asked for nothing since; before anything else is done for him."""
+
+    async def body(stage: Stage) -> None:
+        primer = cast(Mock, stage.room.tools.primer)
+        stage.manager.held = f"start {Key('a', 's').scope}"
+        opening = asyncio.create_task(stage.create("s"))
+        await turns(1)
+        assert (primer.prime.call_count, stage.manager.said) == (1, [])
+        stage.manager.go.set()
+        await opening
+
+    on_stage(body)
 
 
 def test_a_close_that_fails_is_tried_again_until_nothing_is_left(on_stage: Callable[..., None]) -> None:
