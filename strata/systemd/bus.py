@@ -15,7 +15,7 @@ from pystemd.dbuslib import DBusAddress, apply_signature, path_decode, path_enco
 
 from strata.errors import NotFound, StrataError, Unavailable
 from strata.systemd.refusal import reason, translated
-from strata.systemd.state import BRIEF, PROPERTIES, UNSET_64, Job, UnitStatus
+from strata.systemd.state import BRIEF, PROPERTIES, UNSET_64, Job, Row, UnitStatus
 from strata.units.rows import Property
 
 _NAME = b"org.freedesktop.systemd1"
@@ -26,6 +26,9 @@ _KINDS = {"service": "Service", "socket": "Socket", "slice": "Slice", "scope": "
 
 _SIGNAL = 4
 """SD_BUS_MESSAGE_SIGNAL, sd_bus_message_get_type(3)."""
+
+_LOOKS = 5
+"""At a unit that changes while it is looked at; what comes after is told by a signal."""
 
 _JOB_MATTERS = ("deactivating", "inactive", "failed")
 """ActiveState of a service whose next job tells what is meant by it."""
@@ -129,9 +132,22 @@ class Bus:
             path = self._loaded(name)
         except NotFound:
             return UnitStatus(name)
-        kind = _kind(name)
-        values: dict[str, Any] = {}
-        for field, interfaces, prop, signature in BRIEF if kind == "Scope" else PROPERTIES:
+        if _kind(name) == "Scope":
+            return UnitStatus(name, **self._values(name, path, BRIEF))
+        for _ in range(_LOOKS):
+            moved = self._moved(path)
+            values = self._values(name, path, PROPERTIES)
+            if self._moved(path) == moved:
+                break
+        return UnitStatus(name, **values)
+
+    def _moved(self, path: bytes) -> Any:
+        """When the unit's state last changed: what is asked in between is all of one state."""
+        return self._get(path, "Unit", "StateChangeTimestampMonotonic", "t")
+
+    def _values(self, name: str, path: bytes, rows: Sequence[Row]) -> dict[str, Any]:
+        kind, values = _kind(name), dict[str, Any]()
+        for field, interfaces, prop, signature in rows:
             interface = next((one for one in interfaces if one in ("Unit", kind)), "")
             if interface:
                 values[field] = _value(field, self._get(path, interface, prop, signature))
@@ -139,7 +155,7 @@ class Bus:
                 break
             if field == "active_state" and values[field] in _JOB_MATTERS and kind == "Service":
                 values["job"] = self._job_now(name)
-        return UnitStatus(name, **values)
+        return values
 
     def job_type(self, name: str) -> str:
         """What systemd is about to do with a unit (`restart`, `stop` …); "" for nothing."""

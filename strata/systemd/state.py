@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import msgspec
 
 UNSET_64 = 2**64 - 1
@@ -68,7 +70,8 @@ CGROUP = ("Service", "Socket", "Scope", "Slice")
 ENDING = ("Service", "Socket", "Scope")
 
 # One row per field: (field, interfaces that have it, property, D-Bus type). Other kinds of unit keep the default.
-PROPERTIES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
+Row: TypeAlias = tuple[str, tuple[str, ...], str, str]
+PROPERTIES: tuple[Row, ...] = (
     ("load_state", UNIT, "LoadState", "s"),
     ("active_state", UNIT, "ActiveState", "s"),
     ("sub_state", UNIT, "SubState", "s"),
