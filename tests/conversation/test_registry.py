@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -316,10 +317,18 @@ def test_a_registry_without_its_table_says_that_a_name_is_unknown_only_when_all_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Who asked first gets what is registered after he has asked; what is known is answered at once."""
+    asked, wait = threading.Semaphore(0), Hold.wait
+
+    async def seen(hold: Hold) -> None:
+        asked.release()
+        await wait(hold)
+
+    monkeypatch.setattr(Hold, "wait", seen)
     with registry(monkeypatch, hold=60.0) as ring, ThreadPoolExecutor() as asking:
         known = asking.submit(ring.call, "registry.resolve", service="x")
         unknown = asking.submit(ring.call, "registry.resolve", service="nobody")
         listed = asking.submit(ring.call, "registry.list")
+        assert all(asked.acquire(timeout=10) for _ in range(3))
         ring.call("registry.register", service="x", endpoint="/a")
         assert ring.call("registry.resolve", service="x")["endpoint"] == "/a"
         assert not any(answer.done() for answer in (known, unknown, listed))
