@@ -96,11 +96,11 @@ class Viewer:
         """It is over now."""
         if self.ended.done():
             return
+        self._take_the_rest()  # first: the terminal listens to him again for each piece that it has taken
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
         if self._timer:
             self._timer.cancel()
-        self._take_the_rest()
         self._sock.close()
         self.ended.set_result(last_word)
         self._terminal.read_on()

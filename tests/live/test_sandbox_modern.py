@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from machine import Manager
-from node import Node, until
+from node import Node, running, until
 
 OWNER = "modern"
 
@@ -18,12 +18,8 @@ OWNER = "modern"
 def modern(request: pytest.FixtureRequest) -> Iterator[Node]:
     """Strata, Healthy, on the systemd of a Debian 13 tree."""
     manager: Manager = request.getfixturevalue(request.param)
-    node = Node(manager)
-    up = node.ctl("up")
-    assert up.returncode == 0, up.stderr
-    yield node
-    down = node.ctl("down")
-    assert down.returncode == 0, down.stderr
+    with running(manager) as node:
+        yield node
 
 
 def call(node: Node, method: str, session: str, **params: Any) -> Any:
