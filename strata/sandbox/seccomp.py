@@ -19,7 +19,7 @@ from typing import NamedTuple
 from strata import programs
 from strata.errors import Unavailable
 from strata.sandbox import syscalls
-from strata.sandbox.syscalls import ALLOW, Case, Rule
+from strata.sandbox.syscalls import ALLOW, PRETEND, Case, Rule
 
 # <linux/audit.h>: machine, bits and byte order in one number, as seccomp_data.arch has it and libseccomp takes it.
 MACHINES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
@@ -56,9 +56,10 @@ def program(machine: str = "") -> bytes:
 
 @functools.cache
 def answers(machine: str) -> dict[int, int | str]:
-    """By number: ALLOW, an errno, or the name of a call that has rules. What is not in it is answered ENOSYS."""
+    """By number: ALLOW, PRETEND, an errno, or the name of a call that has rules. Any other is answered ENOSYS."""
     found: dict[int, int | str] = {}
-    for groups, answer in ((syscalls.ALLOWED, ALLOW), (syscalls.DENIED, errno.EPERM), (syscalls.HIDDEN, errno.ENOSYS)):
+    tables = ((syscalls.ALLOWED, ALLOW), (syscalls.DENIED, errno.EPERM), (syscalls.HIDDEN, errno.ENOSYS))
+    for groups, answer in (*tables, (syscalls.PRETENDED, PRETEND)):
         found |= dict.fromkeys(_numbers([call for group in groups for call in group.calls], machine).values(), answer)
     names = [rule.call for rule in syscalls.RULES]
     return found | {number: name for name, number in _numbers(names, machine).items()}
@@ -137,6 +138,8 @@ def _span(span: Span, at: int, places: dict[str, int]) -> tuple[Instruction, Ins
 def _action(answer: int) -> int:
     if answer == RET_KILL_PROCESS:
         return answer
+    if answer == PRETEND:
+        return RET_ERRNO  # with an errno of 0 the call returns 0 (seccomp(2))
     return RET_ALLOW if answer == ALLOW else RET_ERRNO | answer
 
 

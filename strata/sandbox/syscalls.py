@@ -67,7 +67,7 @@ ALLOWED = (
         "open openat openat2 creat access faccessat faccessat2 stat lstat fstat newfstatat statx statfs fstatfs chdir"
         " fchdir getcwd getdents getdents64 mkdir mkdirat rmdir mknod mknodat link linkat symlink symlinkat readlink"
         " readlinkat unlink unlinkat rename renameat renameat2 truncate ftruncate fallocate chmod fchmod fchmodat"
-        " fchmodat2 chown fchown lchown fchownat umask utime utimes futimesat utimensat fsync fdatasync sync syncfs"
+        " fchmodat2 chown fchown lchown fchownat umask utime utimes futimesat utimensat fsync fdatasync"
         " sync_file_range fadvise64 readahead cachestat inotify_init inotify_init1 inotify_add_watch inotify_rm_watch",
     ),
     _group(
@@ -168,6 +168,16 @@ HIDDEN = (
 )
 """Answered ENOSYS, as every call that stands in no table; here by name because somebody will look for them."""
 
+PRETENDED = (
+    _group(
+        "flushing",
+        "they write out all that everybody on the machine, or on the disk of /usr, has not written yet, at the expense"
+        " of all who wait for it; a session's disk does not outlive the machine's uptime (layers/image.py)",
+        "sync syncfs",
+    ),
+)
+"""Answered success without being made, because programs take it for granted (sync(2) cannot fail)."""
+
 # Calls newer than some libseccomp in use. From 424 on all architectures number alike (asm-generic/unistd.h).
 NEWER = {
     "futex_waitv": 449,
@@ -197,7 +207,7 @@ class Argument(NamedTuple):
 
 
 class Case(NamedTuple):
-    """When every argument holds, this is the answer: ALLOW or an errno."""
+    """When every argument holds, this is the answer: ALLOW, PRETEND or an errno."""
 
     arguments: tuple[Argument, ...]
     answer: int
@@ -212,7 +222,7 @@ class Rule(NamedTuple):
     otherwise: int
 
 
-ALLOW = 0
+ALLOW, PRETEND = 0, -1
 WORD = 0xFFFF_FFFF
 # <linux/sched.h>: CLONE_NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET. CLONE_NEWTIME is no flag of clone(2).
 CLONE_NEW = 0x0002_0000 | 0x0200_0000 | 0x0400_0000 | 0x0800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
@@ -222,6 +232,8 @@ UNIX, INET, INET6, NETLINK = 1, 2, 10, 16
 NETLINK_ROUTE = 0
 # <asm-generic/ioctls.h>
 TIOCSTI, TIOCLINUX, TIOCSETD = 0x5412, 0x541C, 0x5423
+# <linux/btrfs.h>: syncfs(2) by another name, on any descriptor and for anybody, where /usr is on a btrfs.
+BTRFS_IOC_SYNC, BTRFS_IOC_START_SYNC = 0x9408, 0x8008_9418
 # <linux/personality.h>: Linux, 32-bit addresses, "kernel 2.6", both, and the question which it is.
 PERSONALITIES = (0x0, 0x8, 0x2_0000, 0x2_0008, WORD)
 
@@ -254,8 +266,12 @@ RULES = (
     ),
     Rule(
         "ioctl",
-        "no typing into a terminal (TIOCSTI, and the paste of TIOCLINUX), no other line disciplines (TIOCSETD)",
-        (Case((Argument(1, WORD, (TIOCSTI, TIOCLINUX, TIOCSETD)),), errno.EPERM),),
+        "no typing into a terminal (TIOCSTI, and the paste of TIOCLINUX), no other line disciplines (TIOCSETD),"
+        " no flushing of all of a btrfs",
+        (
+            Case((Argument(1, WORD, (TIOCSTI, TIOCLINUX, TIOCSETD)),), errno.EPERM),
+            Case((Argument(1, WORD, (BTRFS_IOC_SYNC, BTRFS_IOC_START_SYNC)),), PRETEND),
+        ),
         otherwise=ALLOW,
     ),
     Rule(

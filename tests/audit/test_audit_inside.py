@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cell import Cell, opened, python
 from node import Node, until
+from unwritten import stays_unwritten
 
 
 def _host(path: str) -> str:
@@ -189,6 +190,20 @@ answer += [call("open_by_handle_at", -100, 0, 0), call("name_to_handle_at", -100
 """
     )
     assert set(answer) == {"EPERM"}
+
+
+def test_nobody_has_the_machines_disks_written_out(cell: Cell) -> None:
+    """sync(2) is about all file systems there are, syncfs(2) about that of any descriptor, such as one of /usr."""
+    flush = """
+libc.sync()
+paths = ("/usr", "/usr/bin/env", "/root", "/tmp", "/proc/self/exe")
+answer = [attempt(os.close, fd) for path in paths if libc.syncfs(fd := os.open(path, os.O_RDONLY)) == 0]
+file = os.open("/root/own", os.O_CREAT | os.O_WRONLY)
+answer += [attempt(os.write, file, b"x"), attempt(os.fsync, file), attempt(os.fdatasync, file)]
+"""
+    answers = []
+    assert stays_unwritten(cell.directory, lambda: answers.append(cell.tells(flush)))
+    assert answers[-1] == ["done"] * 8, "programs are told that it is done; files of one's own are written out"
 
 
 # --- processes

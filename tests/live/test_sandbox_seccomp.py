@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from unwritten import stays_unwritten
 
 from strata.sandbox import seccomp, syscalls
 
@@ -83,6 +84,17 @@ def test_a_denied_call_is_not_permitted(name: str) -> None:
 def test_a_hidden_call_seems_not_to_be_there(name: str) -> None:
     """ENOSYS, so that libraries use what they used before."""
     assert filtered(lambda: call(number(name), *([-1] * 6))) == errno.ENOSYS
+
+
+@pytest.mark.parametrize("name", here(syscalls.PRETENDED))
+def test_a_pretended_call_succeeds_and_does_nothing(name: str, tmp_path: Path) -> None:
+    """No argument is wrong for it, and what was not on the disk still is not."""
+    assert filtered(lambda: call(number(name), -1)) == 0
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert stays_unwritten(tmp_path, lambda: filtered(lambda: call(number(name), fd)))
+    finally:
+        os.close(fd)
 
 
 @pytest.mark.parametrize("unknown", [470, 512, 547, 5000, 0x3FFF_FFFF, -1])

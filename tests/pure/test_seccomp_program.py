@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from strata.errors import Unavailable
 from strata.sandbox import seccomp, syscalls
 
-KILLED, ALLOWED = -1, 0
+KILLED, PRETENDED, ALLOWED = -2, -1, 0
 MACHINES = sorted(seccomp.MACHINES)
 
 
 def answer(machine: str, number: int, *arguments: int, arch: int | None = None) -> int:
-    """ALLOWED, KILLED or an errno. Arguments are the registers, 64 bits each."""
+    """ALLOWED, PRETENDED, KILLED or an errno. Arguments are the registers, 64 bits each."""
     arch = seccomp.MACHINES[machine] if arch is None else arch
     registers = [value & (2**64 - 1) for value in (*arguments, *([0] * (6 - len(arguments))))]
     data = struct.pack("<IIQ6Q", number & 0xFFFF_FFFF, arch, 0, *registers)
     action = interpret(seccomp.program(machine), data)
-    kinds = {seccomp.RET_ALLOW: ALLOWED, seccomp.RET_KILL_PROCESS: KILLED}
+    kinds = {seccomp.RET_ALLOW: ALLOWED, seccomp.RET_KILL_PROCESS: KILLED, seccomp.RET_ERRNO: PRETENDED}
     return kinds[action] if action in kinds else action & ~seccomp.RET_ERRNO
 
 
@@ -63,7 +63,7 @@ def test_every_call_gets_the_answer_of_its_table(machine: str) -> None:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_no_call_stands_in_two_tables(machine: str) -> None:
     """Each name has one fate, and a reason for it."""
-    groups = (*syscalls.ALLOWED, *syscalls.DENIED, *syscalls.HIDDEN)
+    groups = (*syscalls.ALLOWED, *syscalls.DENIED, *syscalls.HIDDEN, *syscalls.PRETENDED)
     names = [call for group in groups for call in group.calls] + sorted({rule.call for rule in syscalls.RULES})
     assert len(names) == len(set(names))
     assert all(group.reason for group in groups)
@@ -124,6 +124,15 @@ def test_terminal_injection_is_refused_whatever_stands_above_the_low_word(
     ioctl = seccomp.number_of("ioctl", machine)
     assert answer(machine, ioctl, 0, high << 32 | request_number) == errno.EPERM
     assert answer(machine, ioctl, 0, high << 32 | 0x5413) == ALLOWED
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_flushing_of_other_peoples_files_is_pretended_and_that_of_ones_own_is_done(machine: str) -> None:
+    """sync, syncfs and what btrfs has for them return 0 and do nothing; fsync and fdatasync reach the kernel."""
+    assert {answer(machine, seccomp.number_of(name, machine), 3) for name in ("sync", "syncfs")} == {PRETENDED}
+    assert {answer(machine, seccomp.number_of(name, machine), 3) for name in ("fsync", "fdatasync")} == {ALLOWED}
+    ioctl = seccomp.number_of("ioctl", machine)
+    assert {answer(machine, ioctl, 3, asked) for asked in (0x9408, 0x80089418, 1 << 40 | 0x9408)} == {PRETENDED}
 
 
 @pytest.mark.parametrize("machine", MACHINES)
