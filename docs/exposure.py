@@ -20,9 +20,9 @@ from typing import Any
 
 from formatting import table
 
+from strata.installation import layout
 from strata.units import manifest, render
-from strata.units.access import Access
-from strata.units.context import Context
+from strata.units.context import elsewhere
 from strata.units.model import UnitText
 
 HERE = Path(__file__).resolve().parent
@@ -42,16 +42,7 @@ def name(unit: str) -> str:
 
 def services(version: int) -> Iterator[UnitText]:
     """Every service that Strata makes, and one of a user's with each profile, as for that systemd."""
-    where = Context(
-        mode="system",
-        systemd_version=version,
-        runtime_dir="/run/strata",
-        state_dir="/var/lib/strata",
-        config_dir="/etc/strata",
-        python="/usr/bin/python3",
-        code_paths=("/usr",),
-        code=Access(False, (), ()),
-    )
+    where = elsewhere(version, layout.SYSTEM)
     declared = [*manifest.load_core()]
     declared += [manifest.parse(_EXAMPLE.format(one), f"example-{one}", one) for one in ("sealed", "plain")]
     units = [render.render_supervisor(where), *(unit for one in declared for unit in render.render(one, where))]

@@ -13,33 +13,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
+from strata.installation import layout
 from strata.settings import CORE_NEEDS
 from strata.units import render
-from strata.units.access import Access
-from strata.units.context import Context
+from strata.units.context import elsewhere
 from strata.units.model import UnitText
 
 FILE = Path(__file__).resolve().parent / "modules" / "rendered.nix"
 OURS = ("Description", "After", "ExecStart", "ExecReload", "Environment", "ReadWritePaths", "RuntimeDirectory")
 """Directives that NixOS has options for, or that unit.nix writes itself."""
+WHERE = msgspec.structs.replace(elsewhere(258, layout.SYSTEM), python="strata-python")
 HEAD = """# SPDX-License-Identifier: MIT
 # Written by nixos/generate.py from strata/templates/supervisor.j2 and slice.j2, where the reasons stand, and from
 # strata/settings.py. Do not edit.
 """
-
-
-def where(systemd_version: int = 258) -> Context:
-    """NixOS' system manager, in the default places."""
-    return Context(
-        mode="system",
-        systemd_version=systemd_version,
-        runtime_dir="/run/strata",
-        state_dir="/var/lib/strata",
-        config_dir="/etc/strata",
-        python="strata-python",
-        code_paths=(),
-        code=Access(False, (), ()),
-    )
 
 
 def settings(unit: UnitText) -> dict[str, dict[str, list[str]]]:
@@ -57,8 +46,8 @@ def settings(unit: UnitText) -> dict[str, dict[str, list[str]]]:
 
 def nix() -> str:
     """The file as it must be now."""
-    supervisor = settings(render.render_supervisor(where(), persistent=True))
-    group = settings(render.render_slice(where()))
+    supervisor = settings(render.render_supervisor(WHERE, persistent=True))
+    group = settings(render.render_slice(WHERE))
     value = {
         "core": {name: list(needs) for name, needs in CORE_NEEDS.items()},
         "supervisor": {
@@ -83,7 +72,7 @@ def _words(values: Sequence[str]) -> list[str]:
 def _elsewhere(values: Sequence[str]) -> list[str]:
     """The paths that do not depend on the configuration."""
     paths = shlex.split(" ".join(values))
-    return [path for path in paths if path not in (where().runtime_dir, f"-{where().state_dir}")]
+    return [path for path in paths if path not in (WHERE.runtime_dir, f"-{WHERE.state_dir}")]
 
 
 def _plain(section: Mapping[str, list[str]]) -> dict[str, object]:

@@ -20,7 +20,7 @@ Mode: TypeAlias = Literal["system", "user", "embedded"]
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """`code_paths` are directories that every service must be able to read; `code` is how sealed ones get to.
+    """`code` is how sealed services get to what every service must be able to read.
 
     `settings` are the variables that override the settings file: who starts Strata sets them for all of it.
     `core` says which core services run here. The three files are handed over as credentials; "" is none.
@@ -34,7 +34,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: str
     config_dir: str
     python: str
-    code_paths: tuple[str, ...]
     code: Access
     node_id: str = "local-0"
     api_address: str = "127.0.0.1:2280"
@@ -78,27 +77,36 @@ def context(mode: Mode, systemd_version: int, paths: Paths, here: Settings = DEF
 
     Raises InvalidArgument for a STRATA_PATH that is no list of directories.
     """
-    code_paths = own_code()
     runtime, config = str(paths.runtime_dir), str(paths.config_dir)
-    seen = (*code_paths, runtime, *((config,) if os.path.isdir(config) else ()))
-    return Context(
+    seen = (*own_code(), runtime, *((config,) if os.path.isdir(config) else ()))
+    return msgspec.structs.replace(
+        elsewhere(systemd_version, paths, here),
         mode=mode,
-        systemd_version=systemd_version,
-        runtime_dir=runtime,
-        state_dir=str(paths.state_dir),
-        config_dir=config,
         python=sys.executable,
-        code_paths=code_paths,
         code=access(seen),
+        settings=settings_here(os.environ),
+        run=own_run(os.environ) if mode == "user" else "/run",
+        path=programs.search_path(os.environ),
+    )
+
+
+def elsewhere(systemd_version: int, paths: Paths, here: Settings = DEFAULTS) -> Context:
+    """The system manager of any machine, with a distribution's Python and nothing that is closed: to show and judge
+    units by, whatever this process is."""
+    return Context(
+        mode="system",
+        systemd_version=systemd_version,
+        runtime_dir=str(paths.runtime_dir),
+        state_dir=str(paths.state_dir),
+        config_dir=str(paths.config_dir),
+        python="/usr/bin/python3",
+        code=Access(homes=False, covers=(), binds=()),
         node_id=here.node_id,
         api_address=here.api.address,
         core=here.core,
         identity_key_file=here.identity.key_file,
         api_tls_certificate=here.api.tls_certificate,
         api_tls_key=here.api.tls_key,
-        settings=settings_here(os.environ),
-        run=own_run(os.environ) if mode == "user" else "/run",
-        path=programs.search_path(os.environ),
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 from machine import Manager
 
 from strata.units.access import access
-from strata.units.context import Context, context
+from strata.units.context import Context, context, own_code
 from strata.units.model import Manifest, Profile, UnitText
 from strata.units.render import render, render_supervisor
 
@@ -89,9 +89,9 @@ def home_file() -> Iterator[Path]:
     path.unlink()
 
 
-def code_in_tmp(where: Context) -> list[str]:
+def code_in_tmp() -> list[str]:
     """What of /tmp a sealed service must see, because the code that it runs lies below."""
-    return [path.split("/")[2] for path in where.code_paths if path.startswith("/tmp/")]
+    return [path.split("/")[2] for path in own_code() if path.startswith("/tmp/")]
 
 
 def test_a_sealed_service_is_nobody_and_may_nothing(manager: Manager, where: Context, home_file: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_sealed_service_is_nobody_and_may_nothing(manager: Manager, where: Con
         "caps()",
         f"os.path.exists({str(home_file)!r})",
         "os.listdir('/home')",
-        f"[name for name in os.listdir('/tmp') if name not in {code_in_tmp(where)!r}]",
+        f"[name for name in os.listdir('/tmp') if name not in {code_in_tmp()!r}]",
         "write('/etc/strata-test')",
         "write('/run/strata-test')",
         "socket.socket(socket.AF_INET)",
@@ -146,13 +146,13 @@ def test_a_sealed_service_sees_of_a_closed_directory_only_the_code(
     manager: Manager, where: Context, closed: Path
 ) -> None:
     code = str(closed / "code")
-    there = msgspec.structs.replace(where, code=access((*where.code_paths, where.runtime_dir, code)))
+    there = msgspec.structs.replace(where, code=access((*own_code(), where.runtime_dir, code)))
     found = asking(manager, there, "sealed", f"open({code + '/module'!r}).read()", f"os.listdir({str(closed)!r})")
     assert found == ["here", ["code"]]
 
 
 def test_a_sealed_service_sees_of_a_home_only_the_code(manager: Manager, where: Context, home_file: Path) -> None:
-    there = msgspec.structs.replace(where, code=access((*where.code_paths, where.runtime_dir, "/root/.strata-none")))
+    there = msgspec.structs.replace(where, code=access((*own_code(), where.runtime_dir, "/root/.strata-none")))
     assert there.code.homes
     code = Path("/root/.strata-none")
     code.mkdir()

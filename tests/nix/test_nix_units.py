@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from evaluation import Nix, comparable
 from unit_words import table, verify
 
+from strata.installation import layout
 from strata.units import context, render
-from strata.units.access import Access
 
 ENABLED = "services.strata.enable = true;"
 SUPERVISOR = 'config.systemd.units."strata-supervisor.service".text'
@@ -19,16 +20,7 @@ SUPERVISOR = 'config.systemd.units."strata-supervisor.service".text'
 def where(text: str) -> context.Context:
     """NixOS' system manager, in the default places, with the interpreter of a unit."""
     python = next(line for line in text.splitlines() if line.startswith("ExecStart=")).partition("=")[2].split()[0]
-    return context.Context(
-        mode="system",
-        systemd_version=258,
-        runtime_dir="/run/strata",
-        state_dir="/var/lib/strata",
-        config_dir="/etc/strata",
-        python=python,
-        code_paths=(),
-        code=Access(False, (), ()),
-    )
+    return msgspec.structs.replace(context.elsewhere(258, layout.SYSTEM), python=python)
 
 
 def test_the_supervisors_unit_is_the_one_that_strata_renders(either: Nix) -> None:

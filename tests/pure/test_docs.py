@@ -20,23 +20,14 @@ import pytest
 
 from strata import config
 from strata.cli import verbs
+from strata.installation import layout
 from strata.paths import Paths
 from strata.units import manifest, render
-from strata.units.access import Access
-from strata.units.context import Context
+from strata.units.context import elsewhere
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("nixos/*.md")])
-WHERE = Context(
-    mode="system",
-    systemd_version=252,
-    runtime_dir="/run/strata",
-    state_dir="/var/lib/strata",
-    config_dir="/etc/strata",
-    python="/usr/bin/python3",
-    code_paths=("/usr",),
-    code=Access(False, (), ()),
-)
+WHERE = elsewhere(252, layout.SYSTEM)
 
 
 def _load(file: Path) -> ModuleType:

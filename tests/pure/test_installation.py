@@ -19,19 +19,9 @@ from strata.installation.documents import Document
 from strata.installation.files import State
 from strata.installation.layout import Target
 from strata.paths import Paths
-from strata.units.access import Access
-from strata.units.context import Context
+from strata.units.context import Context, elsewhere
 
-CONTEXT = Context(
-    mode="system",
-    systemd_version=252,
-    runtime_dir="/run/strata",
-    state_dir="/var/lib/strata",
-    config_dir="/etc/strata",
-    python="/usr/bin/python3",
-    code_paths=("/usr",),
-    code=Access(False, (), ()),
-)
+CONTEXT = elsewhere(252, layout.SYSTEM)
 ENV = {"HOME": "/home/alice"}
 PACKAGE = Path(strata.__file__).parent
 

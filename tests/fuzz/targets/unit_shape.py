@@ -16,7 +16,6 @@ PLACES = tuple(
         state_dir="/var/lib/st rata%",
         config_dir="/etc/strata",
         python="/usr/bin/python3",
-        code_paths=("/usr",),
         code=Access(True, ("/root",), ("/root/a b",)),
         node_id="local-0",
         identity_key_file="/etc/key",
