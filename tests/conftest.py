@@ -17,6 +17,8 @@ import machine
 import pytest
 from machine import Manager
 
+from strata.systemd import journal
+
 # The rings whose tests run in this one process, where a leak would be their own.
 _CLOSED_RINGS = {"pure", "conversation"}
 _MODERN_TREE = Path(__file__).parent.parent / ".cache" / "debian13"
@@ -54,6 +56,13 @@ def _require_modern_tree() -> None:
         pytest.skip("needs root, for a real systemd system manager")
     if not (_MODERN_TREE / "usr/lib/systemd/systemd").exists():
         pytest.skip("needs a Debian 13 tree: `scripts/modern-tree` makes one")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _journal() -> Iterator[None]:
+    """The socket that a process opens once and keeps: no test is blamed for it, and it is closed after the last."""
+    with journal._journal():
+        yield
 
 
 @pytest.fixture(autouse=True)

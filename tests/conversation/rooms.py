@@ -33,9 +33,7 @@ from strata.sockets.server import Server
 from strata.systemd import journal
 
 DEADLINE = 15.0
-# What is opened once per process and kept, no test may be blamed for: the journal's socket, libuv's signal pipe.
-journal._journal()
-uvloop.run(asyncio.sleep(0))
+uvloop.run(asyncio.sleep(0))  # libuv's signal pipe is opened once per process and kept: no test may be blamed for it
 
 Composer = Callable[[], contextlib.AbstractAsyncContextManager[Server]]
 

@@ -31,11 +31,9 @@ from strata.sandbox.record import Record
 from strata.sandbox.room import Room
 from strata.sandbox.session import Session, State
 from strata.sockets.method import Call
-from strata.systemd import journal
 from strata.systemd.state import Job
 from strata.types import Peer
 
-journal._journal()  # opened once per process and kept: no test may be blamed for it
 CALL = Call(Peer(1, 0, 0), "r", "sandbox.create")
 SLICE = "strata-sandbox-a.slice"
 
