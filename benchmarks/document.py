@@ -29,6 +29,7 @@ WALLS = {
     "own_root": "own root on disk",
     "filter": "system calls",
     "limits": "limits",
+    "disk": "disk",
     "session": "session",
     "reattach": "reattach",
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Figure, quartiles, unmeasured
+from benchmarks.peers.contract import SAME
 from benchmarks.place import CTL, Place
 
 ACTIONS = ["create", "exec", "run", "close", "list", "stats"]
@@ -51,8 +52,8 @@ def described(record: dict[str, Any]) -> Figure:
     what = f"{record['what']} (version {record['version']})" if record["version"] else record["what"]
     if record["missing"]:
         return Figure(name, what, None, "", note=record["missing"], details=details)
-    walls = list(record["isolation"].items())[:7]
-    return Figure(name, what, sum(given for _, given in walls), f"of {len(walls)} walls", details=details)
+    walls = [record["isolation"][wall] for wall in SAME]
+    return Figure(name, what, sum(walls), f"of {len(walls)} walls", details=details)
 
 
 def compared(record: dict[str, Any], same: bool) -> Figure:

@@ -22,7 +22,7 @@ FIRST_UID, UIDS = 70_000, 65_536
 
 
 class Isolation(NamedTuple):
-    """What it gives as it is run here. The first seven make up "the same isolation"."""
+    """What it gives as it is run here. The first eight make up "the same isolation"."""
 
     mounts: bool = False  # a mount namespace: its own view of files
     processes: bool = False  # a pid namespace: others are not there
@@ -31,11 +31,14 @@ class Isolation(NamedTuple):
     own_root: bool = False  # a writable / of its own, kept on disk while it lives
     filter: bool = False  # of system calls
     limits: bool = False  # of memory and processes, of the whole sandbox
+    disk: bool = False  # a bound of what it writes: it cannot fill the disk of all
     session: bool = False  # commands one after another in the same one, by means of its own
     reattach: bool = False  # by another client, when the one that opened it is gone
 
 
-SAME = ("mounts", "processes", "network", "users", "own_root", "filter", "limits")
+SAME = ("mounts", "processes", "network", "users", "own_root", "filter", "limits", "disk")
+
+ALL_BUT_DISK = Isolation(*[True] * len(Isolation._fields))._replace(disk=False)
 
 
 class Tools(NamedTuple):
@@ -52,6 +55,7 @@ class Box(NamedTuple):
     name: str
     path: Path
     tools: Tools
+    own_disk: bool = False  # whether `path` is to be a disk of its own (disks.py)
 
     @property
     def root(self) -> Path:

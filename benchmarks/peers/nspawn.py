@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from benchmarks.peers import tools, trees, units
-from benchmarks.peers.contract import FIRST_UID, UIDS, Argv, Box, Isolation, Peer
+from benchmarks.peers.contract import ALL_BUT_DISK, FIRST_UID, UIDS, Argv, Box, Peer
 from benchmarks.peers.shelled import Recipe, opener
 
 
@@ -24,7 +24,7 @@ def start(box: Box, command: Argv) -> Argv:
 PEER = Peer(
     name="systemd-nspawn",
     what="--as-pid2 in a scope with limits, user namespace, own root tree, its own filter; unknown to machined",
-    isolation=Isolation(mounts=True, processes=True, network=True, users=True, own_root=True, filter=True, limits=True),
+    isolation=ALL_BUT_DISK._replace(session=False, reattach=False),
     version=tools.version("systemd-nspawn"),
     missing=tools.lacking("systemd-run", "systemd-nspawn"),
     open=opener(

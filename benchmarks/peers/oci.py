@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.peers import processes, tools, trees
-from benchmarks.peers.contract import FIRST_UID, MEMORY, TASKS, UIDS, Argv, Box, Isolation, Peer, Tools
+from benchmarks.peers.contract import ALL_BUT_DISK, FIRST_UID, MEMORY, TASKS, UIDS, Argv, Box, Peer, Tools
 from benchmarks.peers.shelled import Recipe, opener
 
 CGROUP = "strata-peers"
@@ -109,7 +109,7 @@ def runtime(program: str, what: str) -> Peer:
     return Peer(
         name=program,
         what=what,
-        isolation=Isolation(*[True] * 9),
+        isolation=ALL_BUT_DISK,
         version=tools.version(program),
         missing=missing(program),
         open=opener(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.peers import tools, trees, units
-from benchmarks.peers.contract import FIRST_UID, Argv, Box, Isolation, Peer, Tools
+from benchmarks.peers.contract import ALL_BUT_DISK, FIRST_UID, Argv, Box, Peer, Tools
 from benchmarks.peers.shelled import Recipe, opener
 from strata.sandbox import seccomp
 
@@ -64,7 +64,7 @@ def missing(tools_: Tools) -> str:
 PEER = Peer(
     name="scope + bwrap, by hand",
     what="systemd-run --scope, setpriv, bwrap with an overlay kept on disk and Strata's filter: the same walls",
-    isolation=Isolation(mounts=True, processes=True, network=True, users=True, own_root=True, filter=True, limits=True),
+    isolation=ALL_BUT_DISK._replace(session=False, reattach=False),
     version=lambda tools_: tools.said(tools_, [bubblewrap(tools_), "--version"]).split()[-1],
     missing=missing,
     open=opener(Recipe(start=start, prepare=prepare)),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from benchmarks.peers import processes, tools, trees
-from benchmarks.peers.contract import FIRST_UID, MEMORY, TASKS, UIDS, Argv, Box, Isolation, Peer, Tools
+from benchmarks.peers.contract import ALL_BUT_DISK, FIRST_UID, MEMORY, TASKS, UIDS, Argv, Box, Peer, Tools
 from benchmarks.peers.shelled import Recipe, opener
 
 _PROGRAMS = ("podman", "conmon", "runc")
@@ -43,7 +43,7 @@ PEER = Peer(
     name="podman --rootfs",
     what="with runc: user namespace, own root tree, its filter and limits, no network; its client is ended when the "
     "first output came, the container stays",
-    isolation=Isolation(*[True] * 9),
+    isolation=ALL_BUT_DISK,
     version=tools.version("podman"),
     missing=tools.lacking(*_PROGRAMS),
     open=opener(

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import processes
+from benchmarks.peers import disks, processes
 from benchmarks.peers.contract import SAME, Peer, Tools
 from benchmarks.peers.table import OURS, PEERS
 from benchmarks.peers.works import WORKS, Runner, Work, pairs
@@ -92,7 +92,7 @@ def _say_work(peer: Peer, work: Work, **more: Any) -> None:
 
 def _sweep(tools: Tools, before: set[int]) -> None:
     """End what a failure left, and remove its files."""
-    left = set(tools.scratch.glob("p[0-9]*"))
+    left = {path for path in tools.scratch.glob("p[0-9]*") if path.is_dir()}
     ours = {pid for pid in processes.all_of_them() - before if not _is_strata(pid)}
     if not left and not ours:
         return
@@ -101,6 +101,7 @@ def _sweep(tools: Tools, before: set[int]) -> None:
     while (processes.all_of_them() & ours) and time.monotonic() < deadline:
         time.sleep(0.01)
     for path in left:
+        disks.remove(path)
         shutil.rmtree(path, ignore_errors=True)
 
 

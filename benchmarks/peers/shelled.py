@@ -6,9 +6,10 @@ from __future__ import annotations
 import itertools
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.peers import tools, trees
+from benchmarks.peers import disks, tools, trees
 from benchmarks.peers.contract import SHELL, Argv, Box, Sandbox
 from benchmarks.peers.started import Started
 
@@ -49,9 +50,7 @@ class Shelled:
 
     def __init__(self, recipe: Recipe, box: Box) -> None:
         self._recipe, self._box = recipe, box
-        box.path.mkdir()
-        box.path.chmod(0o755)
-        recipe.prepare(box)
+        self._furnish(box)
         if recipe.holds:
             command: Argv = ("/bin/bash", "-c", "echo ready; exec 3<>/wait; read -r word <&3")
             self._shell = self._begin(recipe.start(box, command), box)
@@ -84,7 +83,7 @@ class Shelled:
         finally:
             if not self._recipe.holds:
                 self._shell.stop(self._recipe.how)
-            trees.remove(self._box.path)
+            _clear(self._box.path)
 
     def _run(self, command: Argv, use: Callable[[Started], object]) -> None:
         """In this one if it can be entered, else in a new one, whose files are removed when it is done."""
@@ -93,15 +92,25 @@ class Shelled:
             return
         name = f"{self._box.name}-{next(_NUMBERS)}"
         box = self._box._replace(name=name, path=self._box.path.with_name(name))
+        self._furnish(box)
+        use(self._begin(self._recipe.start(box, command), box))
+        _clear(box.path)
+
+    def _furnish(self, box: Box) -> None:
         box.path.mkdir()
         box.path.chmod(0o755)
+        if box.own_disk:
+            disks.make(box)
         self._recipe.prepare(box)
-        use(self._begin(self._recipe.start(box, command), box))
-        trees.remove(box.path)
 
     def _begin(self, argv: Argv, box: Box, what: str = "start") -> Started:
         env = tools.environment(box.tools, *self._recipe.programs)
         return Started(argv, env, box.path / f"{what}.errors")
+
+
+def _clear(path: Path) -> None:
+    disks.remove(path)
+    trees.remove(path)
 
 
 def _drain(program: Started, size: int) -> None:

@@ -15,7 +15,7 @@ from benchmarks.peers.shelled import writer
 from strata import __version__
 from strata.client import Client
 
-_ISOLATION = Isolation(*[True] * 9)
+_ISOLATION = Isolation(*[True] * len(Isolation._fields))
 
 
 class Session:

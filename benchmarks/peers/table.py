@@ -7,6 +7,7 @@ from benchmarks.peers import (
     bwrap,
     crun,
     deepagents,
+    disks,
     nspawn,
     pieces,
     podman,
@@ -21,14 +22,12 @@ from benchmarks.peers import (
 from benchmarks.peers.contract import Peer
 
 OURS = strata.OURS
+_UNBOUND: tuple[Peer, ...] = (pieces.PEER, runc.PEER, crun.PEER, podman.PEER, nspawn.PEER)
 
 PEERS: tuple[Peer, ...] = (
     strata.HTTP,
-    pieces.PEER,
-    runc.PEER,
-    crun.PEER,
-    podman.PEER,
-    nspawn.PEER,
+    *map(disks.own, _UNBOUND),
+    *_UNBOUND,
     service.PEER,
     bwrap.PEER,
     scope.PEER,

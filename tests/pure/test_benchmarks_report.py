@@ -19,7 +19,7 @@ from benchmarks.peers.contract import SAME, Isolation
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / "docs/benchmarks.md"
-WALLS = Isolation(*[True] * 9)._asdict()
+WALLS = Isolation(*[True] * len(Isolation._fields))._asdict()
 MACHINE = {"cpu": "a cpu", "kernel": "6.1", "load": 0.1, "load_at_the_end": 0.2}
 
 
