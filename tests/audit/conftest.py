@@ -12,6 +12,8 @@ import machine
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "live"))
+from bystander import assert_prompt
+from bystander import bystander as bystander  # a fixture
 from cell import Cell, opened
 from node import Node, running
 
@@ -32,18 +34,10 @@ def cell(strata: Node) -> Iterator[Cell]:
         yield found
 
 
-@pytest.fixture(scope="session")
-def neighbour(strata: Node) -> Iterator[Cell]:
-    """Another owner's session, warm."""
-    with opened(strata, "neighbour", "cell") as found:
-        found.call("exec", command="true")
-        yield found
-
-
 @pytest.fixture
-def undisturbed(strata: Node, neighbour: Cell) -> Iterator[Node]:
+def undisturbed(strata: Node, bystander: Cell) -> Iterator[Node]:
     """Strata for one attack. Afterwards the same processes serve all services."""
     before = {name: row["pid"] for name, row in strata.services().items()}
     yield strata
     assert {name: row["pid"] for name, row in strata.services().items()} == before
-    assert neighbour.sh("echo here")["stdout"] == "here\n"
+    assert_prompt(bystander)

@@ -86,7 +86,7 @@ esac' DEBUG
 
 
 def test_a_shell_with_something_else_in_the_place_of_its_pipes_holds_nobody_up(
-    undisturbed: Node, neighbour: Cell
+    undisturbed: Node, bystander: Cell
 ) -> None:
     """The room takes copies of the shell's write ends (pidfd_getfd(2)), and must not wait to close what is there."""
     with opened(undisturbed, "audit", "shell") as hostile:
@@ -96,10 +96,10 @@ def test_a_shell_with_something_else_in_the_place_of_its_pipes_holds_nobody_up(
         for _ in range(4):
             hostile.ask("exec", command="sleep 1000 &", timeout_ms=500)
             asked = time.monotonic()
-            assert neighbour.sh("echo prompt")["stdout"] == "prompt\n"
+            assert bystander.sh("echo prompt")["stdout"] == "prompt\n"
             assert time.monotonic() - asked < PROMPT_SECONDS
         assert "lingers" in hostile.sh("cat /root/done")["stdout"], "the room took what was there"
         asked = time.monotonic()
         hostile.call("close")
-        assert neighbour.sh("echo prompt")["stdout"] == "prompt\n"
+        assert bystander.sh("echo prompt")["stdout"] == "prompt\n"
         assert time.monotonic() - asked < PROMPT_SECONDS

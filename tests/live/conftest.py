@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import served as serving_one
 import visitor
+from bystander import bystander as bystander  # a fixture
 from machine import Manager
 from node import Node, running
 from served import Served

@@ -17,20 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bystander import assert_prompt
 from cell import Cell, memory_of, opened
 from node import Node, until
 
 OWNER = "hostile"
-PROMPT_SECONDS = 2.0
 GROWTH = 64 * 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def bystander(strata: Node) -> Iterator[Cell]:
-    """Another owner's session, warm."""
-    with opened(strata, "bystander", "b") as found:
-        found.call("exec", command="true")
-        yield found
 
 
 @pytest.fixture
@@ -43,15 +35,6 @@ def hostile(strata: Node, bystander: Cell) -> Iterator[Cell]:
         assert_prompt(bystander)
     assert strata.services()["sandbox"]["pid"] == room, "the room is another one"
     assert memory_of(strata, "sandbox") < before + GROWTH
-
-
-def assert_prompt(cell: Cell) -> None:
-    """It answers everything within a bound."""
-    for method, more in (("describe", {}), ("exec", {"command": "echo ok"}), ("run", {"argv": ["/bin/echo", "ok"]})):
-        before = time.monotonic()
-        said = cell.call(method, **more)
-        assert said.get("output", "ok").strip() == "ok"
-        assert time.monotonic() - before < PROMPT_SECONDS, method
 
 
 # --- the shell

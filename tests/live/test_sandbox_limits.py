@@ -9,21 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from bystander import PROMPT_SECONDS, assert_prompt
 from cell import Cell, opened
 from node import Node, until
 
 OWNER = "limited"
-PROMPT_SECONDS = 2.0
 SMALL = {"memory_max": "64M", "tasks_max": 40, "disk_max": "24M", "inodes_max": 600, "files_max": 50}
 BOMB = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
-
-
-@pytest.fixture(scope="module")
-def bystander(strata: Node) -> Iterator[Cell]:
-    """Another owner's session, warm."""
-    with opened(strata, "bystander", "l") as found:
-        found.call("exec", command="true")
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +39,6 @@ def settings(strata: Node, text: str) -> Iterator[None]:
         file.write_text(before)
         strata.call("supervisor.svc.restart", {"name": "sandbox"})
         strata.settle()
-
-
-def assert_prompt(cell: Cell) -> None:
-    """It answers within a bound."""
-    for method, more in (("describe", {}), ("exec", {"command": "echo ok"}), ("run", {"argv": ["/bin/echo", "ok"]})):
-        before = time.monotonic()
-        assert cell.call(method, **more).get("output", "ok").strip() == "ok"
-        assert time.monotonic() - before < PROMPT_SECONDS, method
 
 
 # --- of a session
