@@ -12,15 +12,17 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import socket
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from strata.errors import Internal, Unavailable
+from strata.errors import Internal, StrataError, Unavailable
 from strata.sandbox import closing, launching, record
 from strata.sandbox.cgroup import Group, Layout, delegate, missing
 from strata.sandbox.entrance import Entrance
@@ -72,6 +74,7 @@ class Opening:
         """`directory` is there, with nothing but the record in it; `owner` is done when the owner's slice is there."""
         self._tools, self._wanted, self._directory, self._owner = tools, wanted, directory, owner
         self.scope: Group | None = None
+        self._begun = math.inf  # when PID 1 was asked for the scope: its time counts from then on
 
     async def run(self, begin: Begin) -> Session:
         """The session, open; `begin` is given it while its first process starts. Raises StrataError or OSError; then
@@ -80,9 +83,17 @@ class Opening:
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
                     return await self._run(begin, passing, undo)
-            except TimeoutError as error:
-                said = f"cannot open {self._wanted.key.label}: it took more than {OPEN_SECONDS:g} s; try again"
-                raise Unavailable(said) from error
+            except (StrataError, OSError) as error:
+                if why := self._too_late(error):
+                    raise Unavailable(f"cannot open {self._wanted.key.label}: {why}") from error
+                raise
+
+    def _too_late(self, error: Exception) -> str:
+        """Why, if time has run out. PID 1 kills what is being opened like any session, and then anything may fail."""
+        lifetime = self._wanted.lifetime_seconds
+        if lifetime and time.monotonic() - self._begun >= lifetime:
+            return f"its lifetime of {lifetime:g} s ended before it was open; give it a longer one"
+        return f"it took more than {OPEN_SECONDS:g} s; try again" if isinstance(error, TimeoutError) else ""
 
     async def _run(self, begin: Begin, passing: contextlib.ExitStack, undo: contextlib.ExitStack) -> Session:
         room, theirs = socket.socketpair()
@@ -133,6 +144,7 @@ class Opening:
         for the kernel (priming.py)."""
         key = self._wanted.key
         await asyncio.shield(self._owner)
+        self._begun = time.monotonic()
         job = await self._tools.manager.run_transient([(key.scope, [*properties, Property("PIDs", "au", [pid])])])
         self.scope = self._tools.layout.group_of(pid, key.scope)
         if job.result != "done" or self.scope is None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import shutil
 import signal
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 import wire
 from inhabited import Inhabited
 from node import Node, until
+from served import base_tree
 
 from strata.errors import StrataError
 from strata.sockets.client import Client
@@ -130,6 +132,20 @@ def test_what_cannot_be_opened_leaves_no_descriptor_no_unit_and_no_file(owner: O
     until(lambda: len(owner.strata.descriptors("sandbox")) <= len(before or ()), "no descriptor is left")
     assert owner.units() == set()
     assert not owner.files.exists()
+
+
+def test_who_gives_a_session_too_little_time_to_be_opened_is_told_so(owner: Owner) -> None:
+    """Of a base whose shell never says that it is there, PID 1 ends the scope first."""
+    base = base_tree(owner.strata.manager.paths.state_dir / "mute")
+    (base / "usr/bin/sh").unlink()
+    (base / "usr/bin/sh").write_text("#!/usr/bin/bash\nwhile :; do read -r _; done\n")
+    (base / "usr/bin/sh").chmod(0o755)
+    try:
+        params = {"owner": OWNER, "session": "hasty", "base": str(base), "lifetime": "1s"}
+        said = f"cannot open {OWNER}/hasty: its lifetime of 1 s ended before it was open; give it a longer one"
+        assert owner.strata.refusal("sandbox.create", params) == (6, said)
+    finally:
+        shutil.rmtree(base)
 
 
 def test_a_session_is_closed_by_who_has_not_waited_for_its_opening(owner: Owner) -> None:
