@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from strata.errors import NotFound, Unavailable
 from strata.supervisor.events import Events
 from strata.supervisor.service import Service
-from strata.supervisor.states import is_down, why
+from strata.supervisor.states import is_down, is_over, why
 from strata.supervisor.wishes import Wishes
 from strata.systemd.state import UnitStatus
 from strata.types import ServiceState as S
@@ -100,10 +100,13 @@ class Board:
         self._change = asyncio.Event()
 
     async def wait(self, service: Service, states: set[S], seconds: float) -> S:
-        """Wait until the service is in one of `states`; that state. Raises Unavailable after `seconds`."""
-        if not await self.wait_until(lambda: service.state in states, seconds):
+        """Wait until the service is in one of `states`; that state. Raises Unavailable after `seconds`, or as soon as
+        nobody is about to start it."""
+        await self.wait_until(lambda: service.state in states or _is_left(service), seconds)
+        if service.state not in states:
             reason = why(service.status) or service.unstartable or f"it is {service.state}"
-            raise Unavailable(f"{service.name} did not become ready: {reason}", state=service.state)
+            rest = _LEFT if _is_left(service) else ""
+            raise Unavailable(f"{service.name} did not become ready: {reason}{rest}", state=service.state)
         return service.state
 
     async def wait_until(self, true: Callable[[], bool], seconds: float) -> bool:
@@ -129,7 +132,7 @@ class Board:
             self.wishes.run(service.name)
             service.stop_wished = False
             self.events.tell("svc.start", service.name, "started outside Strata", unit=service.unit)
-        elif not service.stop_wished and not service.on_demand and before.running and _is_stopped(now):
+        elif not service.stop_wished and not service.on_demand and before.running and _is_stopped(service, now):
             self.wishes.stop(service.name)
             service.stop_wished = True
             self.events.tell("svc.stop", service.name, "stopped outside Strata", unit=service.unit)
@@ -157,6 +160,20 @@ class Board:
         self.events.tell("svc.crash", service.name, reason, unit=service.unit, restarts=service.status.restarts)
 
 
-def _is_stopped(unit: UnitStatus) -> bool:
-    """Somebody has stopped it: not yet over, or over, with no start that follows (a restart)."""
-    return (unit.ends_as_asked and unit.job == "stop") or (unit.active_state == "inactive" and not unit.job)
+_LEFT = (
+    ", and nothing is about to start it: somebody stopped it, or its unit has it so (Condition…=, Assert…=, Restart=)"
+)
+
+
+def _is_left(service: Service) -> bool:
+    """It does not run, and neither systemd nor anybody here is about to start it."""
+    return is_over(service.status) and not service.turn.locked()
+
+
+def _is_stopped(service: Service, unit: UnitStatus) -> bool:
+    """Somebody has stopped it: not yet over, or over, with no start that follows (a restart). Many a program ends with
+    a status then (143): nobody but who stopped it keeps systemd from a restart."""
+    if unit.job:
+        return unit.ends_as_asked and unit.job == "stop"
+    failed = unit.active_state == "failed" and unit.straight and service.always_restarted
+    return failed or unit.active_state == "inactive"

@@ -22,6 +22,8 @@ PROBED = ("http", "tcp", "exec")
 MANIFEST, UNIT = "STRATA_MANIFEST", "STRATA_UNIT"
 """The fields by which a running unit is recognised (strata.units.render)."""
 
+_RESTARTS = {"Restart", "RestartMode", "RestartPreventExitStatus"}
+
 
 class Marks(NamedTuple):
     """Digests of the manifest and of the texts of its units; "" for a socket that there is not."""
@@ -70,6 +72,12 @@ class Service:
     def on_demand(self) -> bool:
         """Whether its first client starts it, and it may end by itself."""
         return self.manifest.activation == "on-demand"
+
+    @property
+    def always_restarted(self) -> bool:
+        """Whether systemd starts it again however it ends, unless it was stopped or is Quarantined: a manifest may say
+        otherwise."""
+        return not self.on_demand and not _RESTARTS & self.manifest.unit.get("Service", {}).keys()
 
     @property
     def listening(self) -> bool:

@@ -109,6 +109,11 @@ def is_down(unit: UnitStatus) -> bool:
     return unit.sub_state.startswith("auto-restart") or unit.active_state == "failed"
 
 
+def is_over(unit: UnitStatus) -> bool:
+    """Nothing of the service runs, and systemd is not about to start it."""
+    return unit.active_state in ("inactive", "failed") and not unit.job
+
+
 RESULTS = {
     "exit-code": "it exited",
     "signal": "it was killed",

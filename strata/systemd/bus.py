@@ -155,6 +155,7 @@ class Bus:
                 break
             if field == "active_state" and values[field] in _JOB_MATTERS and kind == "Service":
                 values["job"] = self._job_now(name)
+                values["straight"] = values[field] == "failed" and self._failed_straight(path)
         return values
 
     def job_type(self, name: str) -> str:
@@ -171,6 +172,16 @@ class Bus:
             raise
         except StrataError:
             return ""  # it was over before its type could be asked for
+
+    def _failed_straight(self, path: bytes) -> bool:
+        """Whether the failed service last left a run, and neither the wait for a restart nor a refused start.
+
+        Who is to be restarted is "inactive" first and then on its way again (service_enter_dead, systemd's
+        core/service.c); a start that is refused changes the state of what is inactive already.
+        """
+        left, over = (self._get(path, "Unit", f"Inactive{way}TimestampMonotonic", "t") for way in ("Exit", "Enter"))
+        ended = self._get(path, "Service", "ExecMainExitTimestampMonotonic", "t")
+        return bool(left < ended <= over == self._moved(path))
 
     def fragment(self, name: str) -> str:
         """The file that a loaded unit was read from, "" when there is none."""

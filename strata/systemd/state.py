@@ -35,6 +35,7 @@ class UnitStatus(msgspec.Struct, frozen=True):
     tasks: int | None = None
     cpu_ns: int | None = None
     log_fields: tuple[str, ...] = ()
+    straight: bool = False  # of a service that failed: it went there from its run, with no restart on the way
 
     @property
     def gone(self) -> bool:

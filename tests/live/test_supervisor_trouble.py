@@ -22,6 +22,8 @@ from strata.sockets.client import Client
 pytestmark = pytest.mark.timeout(120)
 
 SLEEPER = 'command = ["/bin/sleep", "infinity"]\n'
+LEAVING = """["/bin/sh", "-c", "trap 'exit 143' TERM; while :; do sleep 0.05; done"]"""
+PROBED = '[health]\nkind = "tcp"\ntarget = "127.0.0.1:1"\n'
 ECHO_ON_DEMAND = """
 command = ["/usr/bin/python3", "-c", '''
 import socket
@@ -139,6 +141,66 @@ def test_a_stop_by_systemctl_is_no_crash(services: Services) -> None:
 
     assert told.count("svc.stop") == 1
     assert not [event for event in told if "crash" in event]
+
+
+def test_a_stop_by_systemctl_of_one_that_exits_with_a_status_is_no_crash(services: Services) -> None:
+    """Many a program ends with 143 on SIGTERM, and at once: its unit has failed before anybody can ask for the job."""
+    services.declare("leaving", f"command = {LEAVING}\n")
+    services.until_healthy("leaving", 10)
+    services.kill("leaving")
+    services.until(lambda: services.row("leaving")["restarts"] == 1, 10)
+    services.until_healthy("leaving", 10)
+    services.run("systemctl", "stop", "strata-svc-leaving.service")
+    services.until(lambda: services.state("leaving") == "Stopped", 5)
+
+    crashes = [one for one in services.events() if (one["service"], one["event"]) == ("leaving", "svc.crash")]
+    assert len(crashes) == 1  # of the kill
+
+
+@pytest.mark.parametrize("on_term", ["exit 143", "sleep 0.3; exit 0"])
+def test_a_start_ends_when_somebody_stops_the_service_meanwhile(services: Services, on_term: str) -> None:
+    """It says so, and waits no longer for what nobody will start again."""
+    never_ready = f"trap '{on_term}' TERM; while :; do sleep 0.05; done"
+    services.declare(
+        "waited", f'type = "notify"\ncommand = ["/bin/sh", "-c", "{never_ready}"]\nstart_timeout = "50s"\n'
+    )
+    services.until(lambda: services.pid("waited") > 0, 10)
+    services.call("supervisor.svc.stop", {"name": "waited"})
+    told: list[str] = []
+    starter = threading.Thread(target=lambda: told.append(_refused(services, "start", "waited")))
+    starter.start()
+    services.until(lambda: services.pid("waited") > 0, 10)
+    services.run("systemctl", "stop", "strata-svc-waited.service")
+    starter.join(timeout=10)
+
+    assert told == ["waited was stopped while it was starting"]
+    assert services.state("waited") == "Stopped"
+
+
+@pytest.mark.parametrize(
+    ("directive", "reason"),
+    [
+        ('Service]\nRestart = "no"', "it exited with status 1, and nothing is about to start it"),
+        ('Unit]\nConditionPathExists = "/nowhere"', "its unit has it so (Condition"),
+    ],
+)
+def test_a_start_ends_when_systemd_gives_the_service_up(services: Services, directive: str, reason: str) -> None:
+    """Its manifest may say that it is not to be restarted, or not to be started."""
+    services.declare(
+        "once", f'command = ["/bin/sh", "-c", "exit 1"]\nstart_timeout = "50s"\n{PROBED}[unit.{directive}\n'
+    )
+    services.until(lambda: services.active_state("strata-svc-once.service") in ("failed", "inactive"), 10)
+    started = time.monotonic()
+
+    assert reason in _refused(services, "start", "once")
+    assert time.monotonic() - started < 10
+
+
+def _refused(services: Services, verb: str, name: str) -> str:
+    """Why the verb was refused."""
+    with pytest.raises(StrataError) as refused:
+        services.call(f"supervisor.svc.{verb}", {"name": name})
+    return refused.value.message
 
 
 def test_a_registry_that_its_client_starts_knows_what_is_registered(strata: Node, services: Services) -> None:

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from unittest.mock import AsyncMock
 
+import msgspec
 import pytest
 
 from strata.errors import Unavailable
@@ -67,6 +68,32 @@ def test_a_stop_that_was_over_before_its_job_could_be_seen_is_no_crash(board: Bo
         board.unit_changed(status)
     assert not {"svc.crash", "svc.crashed"} & dict(told(board)).keys()
     assert board.get("x").state is S.STOPPED
+
+
+def test_a_stop_that_was_seen_only_by_its_bad_end_is_no_crash(board: Board) -> None:
+    """Systemd would have started it again: somebody has told it not to."""
+    board.unit_changed(msgspec.structs.replace(seen("failed", result="exit-code", restarts=2), straight=True))
+    assert told(board) == [("svc.stop", "stopped outside Strata"), ("svc.stopped", "Healthy -> Stopped")]
+
+
+def test_who_failed_on_the_way_to_a_restart_was_not_stopped(board: Board) -> None:
+    board.unit_changed(seen("failed", result="exit-code", restarts=2))
+    assert board.get("x").state is S.QUARANTINED
+
+
+@pytest.mark.parametrize("directive", [{"Restart": "no"}, {"RestartPreventExitStatus": "3"}])
+def test_who_is_not_to_be_restarted_has_crashed(board: Board, directive: dict[str, str]) -> None:
+    service = board.get("x")
+    service.manifest = msgspec.structs.replace(service.manifest, unit={"Service": directive})
+    board.unit_changed(msgspec.structs.replace(seen("failed", result="exit-code"), straight=True))
+    assert service.state is S.CRASHED
+    assert "svc.crash" in dict(told(board))
+
+
+def test_who_waits_hears_at_once_that_nobody_is_about_to_start_it(board: Board) -> None:
+    board.unit_changed(seen("failed", result="exit-code"))
+    with pytest.raises(Unavailable, match="nothing is about to start it"):
+        asyncio.run(board.wait(board.get("x"), {S.HEALTHY}, 3600))
 
 
 @pytest.mark.parametrize("between", [("deactivating", "restart"), ("inactive", "start"), None])
