@@ -17,7 +17,7 @@ from pathlib import Path
 from strata.embedded import cgroups, lock, mountpoints, plan, ready, record, scratch
 from strata.embedded.enter import run, shell
 from strata.embedded.record import Embedded
-from strata.errors import Conflict, Unavailable
+from strata.errors import Conflict, NotFound, Unavailable
 from strata.paths import Paths
 
 __all__ = ["Embedded", "boot", "clean", "find", "run", "shell", "stop"]
@@ -58,9 +58,11 @@ def find(paths: Paths) -> Embedded | None:
 
 def stop(embedded: Embedded, timeout: float = 20.0) -> None:
     """End a private systemd in order, by force after `timeout` seconds, and remove all that it left; harmless twice."""
-    if not embedded.runtime_dir.exists():
-        return
-    with lock.locked(embedded.runtime_dir, "stop the private systemd", patience=timeout):
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock.locked(embedded.runtime_dir, "stop the private systemd", patience=timeout))
+        except NotFound:  # whoever removed the directory has removed all else before
+            return
         _end(embedded, timeout)
     _remove_made(_above(embedded.runtime_dir, embedded.made))
 
@@ -75,7 +77,8 @@ def clean(paths: Paths, timeout: float = 20.0) -> bool:
         return False
     # Without a record nobody knows who made the directories: they go if nothing is in them.
     own = (paths.runtime_dir, paths.state_dir, paths.state_dir / "private")
-    paths.runtime_dir.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # somebody else who cleans up takes away what it lies in
+        paths.runtime_dir.mkdir(parents=True, exist_ok=True)
     stop(found._replace(made=found.made or own), timeout)
     ready.reaped(found.pid, 3.0)
     return True

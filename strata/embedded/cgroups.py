@@ -9,6 +9,7 @@ systemd outlives the session that boots it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -64,8 +65,11 @@ def members(cgroups: Iterable[Path]) -> set[int]:
     """The processes in these cgroups and all below them, as this PID namespace numbers them."""
     found: set[int] = set()
     for directory in _below(cgroups):
-        with contextlib.suppress(FileNotFoundError):
+        try:
             found.update(map(int, (directory / "cgroup.procs").read_text().split()))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):  # removed before, or while it was read
+                raise
     return found - {0}
 
 

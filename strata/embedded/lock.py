@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from strata.errors import Conflict
+from strata.errors import Conflict, NotFound
 
 
 def path_of(runtime_dir: Path) -> Path:
@@ -20,7 +20,8 @@ def path_of(runtime_dir: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(runtime_dir: Path, what: str, patience: float = 0.0) -> Iterator[None]:
-    """Hold the lock; Conflict "cannot <what>: …" when another has it for longer than `patience` seconds."""
+    """Hold the lock; Conflict "cannot <what>: …" when another has it for longer than `patience` seconds, NotFound
+    when who had it has removed the runtime directory."""
     path = path_of(runtime_dir)
     fd = _acquire(path, what, time.monotonic() + patience)
     try:
@@ -33,7 +34,10 @@ def locked(runtime_dir: Path, what: str, patience: float = 0.0) -> Iterator[None
 
 def _acquire(path: Path, what: str, deadline: float) -> int:
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            raise NotFound(f"cannot {what}: {path.parent} is gone, with what ran for it; try again") from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

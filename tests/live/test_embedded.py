@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import machine
@@ -452,6 +453,18 @@ def test_a_lost_record_hides_nothing_from_clean(paths: Paths) -> None:
     assert boot.clean(paths)
     assert not found.alive()
     assert _traces(paths) == []
+
+
+def test_many_may_clean_up_at_the_same_time(paths: Paths) -> None:
+    """Whoever comes second finds it gone, at whatever moment: the directory goes with the last of it."""
+    for _ in range(20):
+        paths.runtime_dir.mkdir()
+        plan.log_of(paths.runtime_dir).touch()
+        for cgroup in plan.cgroups_of(paths):
+            cgroup.mkdir()
+        with ThreadPoolExecutor(4) as pool:
+            assert True in list(pool.map(lambda _: boot.clean(paths, timeout=5), range(4)))
+        assert _traces(paths) == []
 
 
 @pytest.mark.parametrize("seconds", [0.06, 0.09, 0.12, 0.15, 0.2])
