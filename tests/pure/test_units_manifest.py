@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from refused import refusal
 
-from strata.errors import InvalidArgument
 from strata.units import fields, manifest
 from strata.units.manifest import ManifestError
 from strata.units.model import Health, Limits, Manifest, Restart, Socket
@@ -64,15 +62,6 @@ PrivateTmp = true
 Nice = 5
 Environment = ""
 """
-
-
-def refusal(read: Callable[..., Any], *given: Any) -> str:
-    """The message of the error that `read` raises, nothing if it raises none."""
-    try:
-        read(*given)
-    except InvalidArgument as error:
-        return error.message
-    return ""
 
 
 def parse(text: str, name: str = "hello", core: bool = False) -> Manifest:

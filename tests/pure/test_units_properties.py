@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refused import refusal
 
 from strata.errors import InvalidArgument
 from strata.units import kernel
@@ -17,15 +17,6 @@ from strata.units.model import UnitText
 from strata.units.properties import encode
 
 ALL = 2**64 - 1
-
-
-def refusal(read: Callable[..., Any], *given: Any) -> str:
-    """The message of the error that `read` raises, nothing if it raises none."""
-    try:
-        read(*given)
-    except InvalidArgument as error:
-        return error.message
-    return ""
 
 
 def encoded(

@@ -3,26 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refused import refusal
 
 from strata.errors import InvalidArgument
 from strata.units import text
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-
-
-def refusal(read: Callable[..., Any], *given: Any) -> str:
-    """The message of the error that `read` raises, nothing if it raises none."""
-    try:
-        read(*given)
-    except InvalidArgument as error:
-        return error.message
-    return ""
 
 
 def pairs(unit: str) -> list[tuple[str, str]]:

@@ -5,26 +5,16 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refused import refusal
 
 from strata import values
 from strata.errors import InvalidArgument
 
 SPANS = ["5", "5s", "1min 30s", "500ms", "2h", "1d 12h", "1w", "1M", "1y", "0.5s", "1.5h", "7us", "2min200ms", "3 sec"]
-
-
-def refusal(read: Callable[..., Any], *given: Any) -> str:
-    """The message of the error that `read` raises, nothing if it raises none."""
-    try:
-        read(*given)
-    except InvalidArgument as error:
-        return error.message
-    return ""
 
 
 @pytest.mark.parametrize("text", SPANS)
