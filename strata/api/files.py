@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import os
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -13,21 +11,19 @@ from typing import Any
 import msgspec
 
 from strata.api import bodies, events, framed, results
-from strata.api.beside import beside, together
+from strata.api.beside import together
 from strata.api.events import PATIENCE
 from strata.api.exchange import Reply, Request, primed
 from strata.api.forwarding import forward, parameters
 from strata.api.framed import PIECE, STDOUT, Frames
-from strata.api.pipes import ReadEnd, WriteEnd
+from strata.api.pipes import ReadEnd
 from strata.api.ranges import Part, part
 from strata.api.routing import Route
+from strata.api.upload import upload
 from strata.errors import Conflict
-
-log = logging.getLogger(__name__)
 
 BYTES = "application/octet-stream"
 TAR = "application/x-tar"
-_ABANDON_SECONDS = 30.0
 # What a session wrote must not act as a page of this server, whatever it looks like.
 _ATTACHED = (("content-disposition", "attachment"),)
 _SESSION = "/api/v1/sessions/{owner}/{session}"
@@ -35,32 +31,12 @@ _SESSION = "/api/v1/sessions/{owner}/{session}"
 
 async def put(request: Request) -> Reply:
     """The body becomes the file, once all of it is there."""
-    _ = request.token
+    token = request.token
     params: dict[str, Any] = dict(request.path) | msgspec.to_builtins(request.options(bodies.Put))
     if request.length is not None:
         params["size"] = request.length
-    theirs, ours = os.pipe()
-    source, whole = WriteEnd(ours), False
-    try:
-        try:
-            asked = request.door.room.raw("sandbox.put", params, request.token, [theirs])
-            result = await beside(asked, _upload(request, source))
-            whole = True
-        finally:
-            os.close(theirs)
-            # The room takes the end of the pipe for the end of the file, so half a file must not come to it.
-            if not whole and not await source.abandoned(_ABANDON_SECONDS):
-                log.error("a broken-off upload was still being read after %g s", _ABANDON_SECONDS)
-    finally:
-        source.close()
-    return Reply(result)
-
-
-async def _upload(request: Request, source: WriteEnd) -> None:
-    with contextlib.suppress(BrokenPipeError):  # then the room says why it reads no more
-        async for piece in request.chunks():
-            await source.write(piece)
-        source.close()
+    room = request.door.room
+    return Reply(await upload(lambda fd: room.raw("sandbox.put", params, token, [fd]), request.chunks()))
 
 
 async def get(request: Request) -> Reply:

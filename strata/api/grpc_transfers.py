@@ -3,22 +3,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
+from collections.abc import AsyncIterator
 from typing import Any
 
-from strata.api.beside import beside, together
+from strata.api.beside import together
 from strata.api.grpc_call import Call
 from strata.api.grpc_messages import filled, params_of
-from strata.api.pipes import ReadEnd, WriteEnd
+from strata.api.pipes import ReadEnd
 from strata.api.proto.strata.v1 import sandbox_pb2 as v1
+from strata.api.upload import upload
 from strata.errors import InvalidArgument
 
-log = logging.getLogger(__name__)
-
 CHUNK = 262_144
-_ABANDON_SECONDS = 30.0
 
 
 async def put(call: Call) -> None:
@@ -26,29 +23,16 @@ async def put(call: Call) -> None:
     first = await call.first()
     if not first.HasField("start"):
         raise InvalidArgument("cannot put a file: the first message must be `start`")
-    theirs, ours = os.pipe()
-    source, whole = WriteEnd(ours), False
-    try:
-        try:
-            result = await beside(call.ask("sandbox.put", params_of(first.start), [theirs]), _upload(call, source))
-            whole = True
-        finally:
-            os.close(theirs)
-            # The room takes the end of the pipe for the end of the file, so half a file must not come to it.
-            if not whole and not await source.abandoned(_ABANDON_SECONDS):
-                log.error("a broken-off upload was still being read after %g s", _ABANDON_SECONDS)
-    finally:
-        source.close()
+    params = params_of(first.start)
+    result = await upload(lambda fd: call.ask("sandbox.put", params, [fd]), _pieces(call))
     await call.send(filled(v1.PutReply, result))
 
 
-async def _upload(call: Call, source: WriteEnd) -> None:
-    with contextlib.suppress(BrokenPipeError):  # then the room says why it reads no more
-        while (message := await call.received("the next piece of the file")) is not None:
-            if message.HasField("start"):
-                raise InvalidArgument("cannot put a file: `start` is for the first message only")
-            await source.write(message.data)
-        source.close()
+async def _pieces(call: Call) -> AsyncIterator[bytes]:
+    while (message := await call.received("the next piece of the file")) is not None:
+        if message.HasField("start"):
+            raise InvalidArgument("cannot put a file: `start` is for the first message only")
+        yield message.data
 
 
 async def get(call: Call) -> None:
