@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvloop
 from authority import Authority
-from rooms import DEADLINE, directory
+from rooms import DEADLINE, directory, on_a_loop
 
 from strata.api import table, tls
 from strata.api.app import App
@@ -319,33 +318,6 @@ def _with_tls(authority: Authority, directory: Path) -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def serving() -> Iterator[Served]:
-    """Room and door on a loop in a thread of their own, until the end of the block."""
-    ready: list[tuple[Served, asyncio.Event]] = []
-    started = threading.Event()
-
-    async def life(path: Path) -> None:
-        end = asyncio.Event()
-        async with _serving(path) as served:
-            ready.append((served, end))
-            started.set()
-            await end.wait()
-
-    def work(path: Path) -> None:
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(life(path))
-        finally:
-            started.set()
-
-    with directory() as where:
-        thread = threading.Thread(target=work, args=(where / "sandbox.sock",))
-        thread.start()
-        assert started.wait(DEADLINE)
-        assert ready, "the room did not start"
-        served, end = ready[0]
-        try:
-            yield served
-        finally:
-            served._loop.call_soon_threadsafe(end.set)
-            thread.join(DEADLINE)
-            assert not thread.is_alive(), "the room did not end"
+    """Room and door, until the end of the block, on a loop of their own."""
+    with directory() as where, on_a_loop(lambda: _serving(where / "sandbox.sock")) as served:
+        yield served

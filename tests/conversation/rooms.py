@@ -16,9 +16,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyseto
 import pytest
@@ -32,6 +32,7 @@ from strata.sockets.client import Client
 from strata.sockets.server import Server
 from strata.systemd import journal
 
+T = TypeVar("T")
 DEADLINE = 15.0
 uvloop.run(asyncio.sleep(0))  # libuv's signal pipe is opened once per process and kept: no test may be blamed for it
 
@@ -72,38 +73,52 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(composer: Composer, path: Path) -> Iterator[Served]:
-    """Serve until the end of the block."""
-    ready: list[Any] = []
-    started, ended = threading.Event(), threading.Event()
+def on_a_loop(composer: Callable[[], contextlib.AbstractAsyncContextManager[T]]) -> Iterator[T]:
+    """What the composer yields, on a loop in a thread of its own, until the end of the block."""
+    ready: list[tuple[T, asyncio.AbstractEventLoop, asyncio.Event]] = []
+    started = threading.Event()
 
     async def life() -> None:
         end = asyncio.Event()
-        async with composer() as server:
-            await server.listen(listen.bound(path))
-            ready.extend([asyncio.get_running_loop(), end])
+        async with composer() as found:
+            ready.append((found, asyncio.get_running_loop(), end))
             started.set()
             await end.wait()
-            await server.close()
-        journal.flush()
 
-    def run() -> None:
+    def work() -> None:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(life())
         finally:
             started.set()
-            ended.set()
 
-    threading.Thread(target=run, daemon=True).start()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
     assert started.wait(DEADLINE)
-    assert ready, "the room did not start"
-    loop, end = ready
+    assert ready, "it did not start"
+    found, loop, end = ready[0]
     try:
-        yield Served(path, loop)
+        yield found
     finally:
         loop.call_soon_threadsafe(end.set)
-        assert ended.wait(DEADLINE), "the room did not end"
+        thread.join(DEADLINE)
+        assert not thread.is_alive(), "it did not end"
+
+
+@contextlib.contextmanager
+def served(composer: Composer, path: Path) -> Iterator[Served]:
+    """Serve until the end of the block."""
+
+    @contextlib.asynccontextmanager
+    async def listening() -> AsyncIterator[Served]:
+        async with composer() as server:
+            await server.listen(listen.bound(path))
+            yield Served(path, asyncio.get_running_loop())
+            await server.close()
+        journal.flush()
+
+    with on_a_loop(listening) as found:
+        yield found
 
 
 class Issuer:

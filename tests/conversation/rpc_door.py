@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvloop
-from rooms import DEADLINE, directory
+from rooms import DEADLINE, directory, on_a_loop
 
 from strata.api import mcp_app, table, tls
 from strata.api.app import App
@@ -449,35 +448,11 @@ def opened(
     credentials: Path | str = "",
 ) -> Iterator[Opened]:
     """The door, until the end of the block; `credentials` is the directory of certificate and key."""
-    ready: list[tuple[Opened, asyncio.Event]] = []
-    started = threading.Event()
-
-    async def life(path: Path) -> None:
-        end = asyncio.Event()
-        async with composed(path, settings, limits, credentials) as door:
-            ready.append((door, end))
-            started.set()
-            await end.wait()
-
-    def work(path: Path) -> None:
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(life(path))
-        finally:
-            started.set()
-
-    with directory() as where:
-        thread = threading.Thread(target=work, args=(where / "sandbox.sock",))
-        thread.start()
-        assert started.wait(DEADLINE)
-        assert ready, "the door did not open"
-        door, end = ready[0]
-        try:
-            yield door
-        finally:
-            door.loop.call_soon_threadsafe(end.set)
-            thread.join(DEADLINE)
-            assert not thread.is_alive(), "the door did not close"
+    with (
+        directory() as where,
+        on_a_loop(lambda: composed(where / "sandbox.sock", settings, limits, credentials)) as door,
+    ):
+        yield door
 
 
 def later(awaitable: Awaitable[Any], seconds: float = DEADLINE) -> Any:
