@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Strata's two first units, started; then waiting until the supervisor says that all is Healthy."""
+"""Strata's two first units, started; then waiting until the supervisor says that all is Healthy, or will not be."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from strata.cli.modes import Manager, version_number
 from strata.errors import Conflict, StrataError, Unavailable
 from strata.paths import Paths
 from strata.systemd.bus import Bus, TransientUnit
-from strata.types import ServiceState
 from strata.units import context, names, properties, render
 
 _LOOK_SECONDS = 0.05
@@ -89,15 +88,20 @@ def wait_for_supervisor(bus: Bus, paths: Paths, deadline: float) -> None:
 
 
 def wait_for_services(paths: Paths, deadline: float) -> None:
-    """Until there is no problem with any service. Raises NotHealthy at once when one is Quarantined."""
+    """Until there is no problem with any service, or with users' own alone that no waiting will mend.
+
+    Raises NotHealthy when one of the core is not well at the deadline, or will not be.
+    """
     while True:
         try:
             seq = _last_event(paths)
             left = status.problems(_services(paths))
-            if not left:
+            core = [row for row in left if row["name"] in names.CORE]
+            late = time.monotonic() > deadline
+            if core and (late or any(row.get("stays") for row in core)):
+                raise NotHealthy(_reasons(core), [row["unit"] for row in core])
+            if late or all(row.get("stays") for row in left):
                 return
-            if time.monotonic() > deadline or any(row["state"] == ServiceState.QUARANTINED for row in left):
-                raise NotHealthy(_reasons(left), [row["unit"] for row in left])
             _next_event(paths, seq, deadline)
         except Unavailable as error:
             # A supervisor that is being restarted by systemd is back in a moment.

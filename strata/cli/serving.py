@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from strata import config, programs
-from strata.cli import call, down, modes, output, up
+from strata.cli import call, down, modes, output, status, up
 from strata.cli.modes import Manager
 from strata.errors import Conflict, InvalidArgument, Unavailable
 from strata.paths import Paths
@@ -70,6 +70,8 @@ def _serve(paths: Paths, mode: Mode | None, settings: config.Settings) -> int:
             ours = True  # also when it fails half way
             up.start(paths, mode, time.monotonic() + up.DEADLINE)
         _say(settings, ours)
+        for row in status.problems(call.call(paths, "supervisor.svc.list")["services"]):
+            output.note(f"warning: {status.sentence(row)}")
         _watch(paths)
     except Stopped as stopped:
         output.note(f"{signal.Signals(stopped.number).name}: " + ("stopping" if ours else "leaving it to run"))

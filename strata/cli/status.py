@@ -90,7 +90,7 @@ def show(found: Mapping[str, Any]) -> None:
     output.columns(_TITLES, [_row(row) for row in services], right=_NUMBERS)
     for row in problems(services):
         output.line()
-        output.line(_problem(row), STYLES.get(row["state"], "yellow"))
+        output.line(sentence(row), STYLES.get(row["state"], "yellow"))
     if "sandboxes" in found:
         _show_sandboxes(found["sandboxes"])
     for problem in found["problems"]:
@@ -135,10 +135,13 @@ def _row(row: Mapping[str, Any]) -> list[Cell | str]:
     ]
 
 
-def _problem(row: Mapping[str, Any]) -> str:
+def sentence(row: Mapping[str, Any]) -> str:
+    """What is wrong with a service, and what to type."""
     name, state = printable(row["name"]), row["state"]
     why = f": {printable(row['why'])}" if row.get("why") else ""
     remedy = _REMEDY.get(state, "wait for it: `strata-ctl events -f`").format(name=name)
+    if why and state == ServiceState.DECLARED:
+        remedy = f"mend that, then `strata-ctl start {name}`"
     return f"{name} is {state}{why}; {remedy}"
 
 

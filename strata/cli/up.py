@@ -37,7 +37,11 @@ _TAIL = 15
 )
 @options.as_json
 def command(mode: Mode | None, timeout: float, as_json: bool) -> int:
-    """Start Strata on this machine, wait until all is Healthy, and show it. Harmless when it runs already."""
+    """Start Strata on this machine, wait until all is Healthy, and show it. Harmless when it runs already.
+
+    Services of your own that cannot become Healthy are told at the end, and are no reason to stop. Exit code as that of
+    `status`: 0 only if all is well.
+    """
     paths = Paths.from_env()
     start(paths, mode, time.monotonic() + timeout)
     return shown(paths, as_json)
@@ -91,7 +95,7 @@ def _already(paths: Paths, wanted: Mode | None) -> None:
 def _wait(paths: Paths, deadline: float) -> None:
     """Who was started a moment ago, by a boot or another `up`, is waited for; the status shows what went wrong."""
     services = call.call(paths, "supervisor.svc.list")["services"]
-    if any(row["state"] in _ON_THEIR_WAY for row in status.problems(services)):
+    if any(row["state"] in _ON_THEIR_WAY and not row.get("stays") for row in status.problems(services)):
         from strata.cli import launch  # brings pystemd, which an `up` of what is up needs not
 
         with contextlib.suppress(launch.NotHealthy):
@@ -123,7 +127,10 @@ def _launch(manager: Manager, paths: Paths, deadline: float) -> None:
 
 
 def settle(bus: Bus, manager: Manager, paths: Paths, deadline: float) -> None:
-    """Wait until all is Healthy; `deadline` on time.monotonic(). Raises Unavailable, the journal's last words shown."""
+    """Wait until the core is Healthy, and users' own services as far as they will be; `deadline` on time.monotonic().
+
+    Raises Unavailable when the core is not, the journal's last words shown.
+    """
     from strata.cli import launch
 
     try:

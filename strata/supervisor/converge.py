@@ -12,6 +12,7 @@ from strata.supervisor.board import Board
 from strata.supervisor.operations import Operations
 from strata.supervisor.plan import Seen, to_start
 from strata.supervisor.service import Service
+from strata.supervisor.states import is_over
 from strata.types import ServiceState as S
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ class Converge:
     def __init__(self, board: Board, operations: Operations) -> None:
         self.board, self.operations = board, operations
         self._attempted: set[str] = set()
+        self._under_way: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._spells: dict[str, asyncio.TimerHandle] = {}
         self._open = False
@@ -49,11 +51,25 @@ class Converge:
         seen = {name: self._seen(services[name]) for name in (*waiting, *needed)}
         for name in to_start(seen, after):
             self._attempted.add(name)
+            self._under_way.add(name)
             self._spawn(self._start(self.board.services[name]))
 
     def again(self, name: str) -> None:
         """Let a service be started once more: its declaration has changed."""
         self._attempted.discard(name)
+
+    def stays(self, service: Service) -> bool:
+        """Whether it is not well, and neither systemd nor anybody here is about to start it."""
+        if service.turn.locked() or service.name in self._under_way or not is_over(service.status):
+            return False
+        if service.state is S.DECLARED and service.name not in self._attempted:
+            return self.held_by(service) is not None
+        return service.state in (S.DECLARED, S.CRASHED, S.QUARANTINED)
+
+    def held_by(self, service: Service) -> Service | None:
+        """What it comes after, if that one is not on its way to be Healthy."""
+        needed = [self.board.services[name] for name in service.manifest.after if name in self.board.services]
+        return next((one for one in needed if one.state is S.STOPPED or self.stays(one)), None)
 
     async def close(self) -> None:
         """Start nothing more."""
@@ -76,12 +92,18 @@ class Converge:
 
     async def _start(self, service: Service) -> None:
         try:
+            await self._try(service)
+        finally:
+            self._under_way.discard(service.name)
+        self.go()
+
+    async def _try(self, service: Service) -> None:
+        try:
             await self.operations.bring_up(service)
         except Unavailable as error:
             log.warning("cannot start %s yet: %s", service.name, error.message)
             await asyncio.sleep(RETRY_SECONDS)
             self.again(service.name)
-            self.go()
         except StrataError as error:
             log.error("cannot start %s: %s", service.name, error.message)
 

@@ -87,7 +87,7 @@ def status(room: Room, _call: Call, _params: Empty) -> dict[str, Any]:
 
 def list_services(room: Room, _call: Call, _params: Empty) -> dict[str, Any]:
     """Every service in dependency order."""
-    return {"services": [_row(service) for service in room.board.services.values()]}
+    return {"services": [_row(room, service) for service in room.board.services.values()]}
 
 
 async def start(room: Room, call: Call, params: NameParams) -> dict[str, str]:
@@ -123,7 +123,7 @@ async def describe(room: Room, _call: Call, params: NameParams) -> dict[str, Any
         await room.operations.look(service)
     manifest = service.manifest
     seen = service.status
-    return _row(service) | {
+    return _row(room, service) | {
         "description": manifest.description,
         "source": manifest.source,
         "core": manifest.core,
@@ -164,7 +164,7 @@ async def events(room: Room, _call: Call, params: EventsParams) -> AsyncIterator
         yield event
 
 
-def _row(service: Service) -> dict[str, Any]:
+def _row(room: Room, service: Service) -> dict[str, Any]:
     seen = service.status
     row: dict[str, Any] = {
         "name": service.name,
@@ -175,9 +175,18 @@ def _row(service: Service) -> dict[str, Any]:
         "since": seen.active_since_us / 1e6 if service.state is S.HEALTHY else service.since,
         "memory_bytes": seen.memory_bytes,
     }
-    reason = service.unstartable or (why(seen) if service.state not in (S.HEALTHY, S.STOPPED) else "")
     waits = service.on_demand and service.listening and not seen.running and service.state is S.DECLARED
-    return row | ({"why": reason} if reason else {}) | ({"waits": True} if waits else {})
+    flags = {"waits": waits, "stays": not waits and room.converge.stays(service)}
+    return row | ({"why": reason} if (reason := _reason(room, service)) else {}) | {k: v for k, v in flags.items() if v}
+
+
+def _reason(room: Room, service: Service) -> str:
+    """Why it is not well, "" when it is."""
+    if service.state in (S.HEALTHY, S.STOPPED):
+        return service.unstartable
+    reason = service.unstartable or why(service.status)
+    held = room.converge.held_by(service) if service.state is S.DECLARED and not reason else None
+    return f"it comes after {held.name}, which is {held.state}" if held else reason
 
 
 def _asker(call: Call) -> Asker:
