@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -13,10 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import carried
-import machine
-import nobody
 import pytest
-import user_manager
 import whole_machine
 from node import CTL, NOBODY, until
 from whole_machine import Machine
@@ -41,26 +37,17 @@ with socket.socket(socket.AF_UNIX) as sock:
 """
 
 
-@contextlib.contextmanager
-def own_tree() -> Iterator[Machine]:
-    """This machine's, with another layer over what may be written."""
-    if os.geteuid() != 0 or machine.is_systemd():
-        pytest.skip("needs root, and a PID 1 that is not systemd: there the VM ring installs")
-    with whole_machine.whole() as found:
-        yield found
-
-
 @pytest.fixture
 def here() -> Iterator[Machine]:
     """A machine on which nothing is installed."""
-    with own_tree() as found:
+    with whole_machine.own_tree() as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[Machine]:
     """A machine on which Strata is installed and runs; tests leave it so."""
-    with own_tree() as found:
+    with whole_machine.own_tree() as found:
         found.ctl("install")
         yield found
 
@@ -247,59 +234,3 @@ def test_on_debian_13_it_starts_at_boot_reloads_and_keeps_its_sockets_when_it_fa
     kept = {"/var/lib/strata/identity", "/var/lib/strata/sandbox", "/var/lib/private/strata"}
     changed = {line.split()[0] for line in modern.tree() ^ before}
     assert changed - kept <= {f"/etc/{name}" for name in ("group", "gshadow", "group-", "gshadow-")}
-
-
-# Types, as a user whose own systemd runs: install, a look, down, up, uninstall. What is left is told at the end.
-USER = (
-    """
-set -eu -o pipefail
-umask 022
-ctl=$1 top=$2
-mkdir -p "$top"
-chown 65534 "$top"
-chmod 700 "$top"
-"""
-    + nobody.SHOW
-    + user_manager.START
-    + """ctl() { as "$ctl" "$@"; }
-tree() {
-    find "$top" \\( -path "$top/systemd" -o -path "$top/log" -o -path "$top/.local/state/strata/*" \\) -prune -o \\
-        -printf '%p %M\\n' | sort
-}
-mkdir -p "$top/.config/strata"; echo "$3" > "$top/.config/strata/strata.toml"; chown -R 65534 "$top/.config"
-as systemctl --user is-system-running --wait >&2 || true  # others have made their sockets then
-tree > /run/before
-ctl install --user >&2
-as systemctl --user show --value --property=FragmentPath,UnitFileState strata-supervisor.service
-ctl doctor --json > /run/doctor || true
-ctl status --json > /run/status
-ctl down >&2
-ctl up >&2
-ctl install --user >&2
-ctl uninstall --user >&2
-tree | comm -13 /run/before - | sed "s,$top/,kept ,"
-ctl uninstall --user --purge >&2
-tree | comm -13 /run/before - | sed "s,$top/,,"
-echo ==
-cat /run/status; echo ==
-cat /run/doctor
-"""
-)
-
-
-def test_a_user_installs_it_for_himself(here: Machine) -> None:
-    """The group, the machine's directories and root have no part in it; what lingers is told."""
-    top = "/run/user-alice"
-    settings = f'[api]\naddress = "{here.manager.api}"'
-    done = here.manager.run(
-        ["unshare", "--mount", "bash", "-c", USER, "test", str(CTL), top, settings], env={"PATH": whole_machine.PATH}
-    )
-    assert done.returncode == 0, done.stderr
-    told, status, doctor = (part.strip() for part in done.stdout.split("==\n"))
-    fragment, state, *left = told.splitlines()
-    assert (fragment, state) == (f"{top}/.config/systemd/user/{names.SUPERVISOR}", "enabled"), told
-    assert left == [f"kept {path} drwxr-xr-x" for path in (".local", ".local/state", ".local/state/strata")]
-    assert "starts when you log in and ends with your last session; `loginctl enable-linger`" in done.stderr
-    assert json.loads(status)["mode"] == "user"
-    levels = {row["name"]: row["level"] for row in json.loads(doctor)["checks"]}
-    assert (levels["installation"], levels["start at boot"], levels["operators"]) == ("ok", "warn", "ok")

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import machine
-import nobody
 import pytest
 import user_manager
 from machine import Manager
@@ -32,21 +31,9 @@ token=$("$1" token issue --service fs --action list --path-prefix /usr --quiet)
 systemctl list-units --all --no-legend --plain 'strata-*.service' 'strata-*.socket' | grep -v embedded || true
 """
 
-# Whoever runs Strata in user mode can read the code that it runs.
 USER = (
-    """
-set -eu -o pipefail
-umask 022
-ctl=$1 top=$2
-mkdir -p "$top"
-chown 65534 "$top"
-chmod 700 "$top"
-"""
-    + nobody.SHOW
-    + """unset STRATA_RUNTIME_DIR STRATA_STATE_DIR STRATA_CONFIG_DIR
-"""
-    + user_manager.START
-    + """ctl() { as "$ctl" "$@"; }
+    user_manager.OPERATED
+    + """
 ctl up >&2
 ctl status --json
 mkdir -p "$top/files"; echo hello > "$top/files/a.txt"; chmod -R a+rX "$top/files"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import unittest.mock
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
+import pytest
 from machine import Manager
 from node import CTL
 
@@ -106,3 +108,12 @@ def whole(root: Path | None = None, binds: Sequence[Path] = ()) -> Iterator[Mach
             here.ok("sh", "-c", _LAYERS)
         here.write("/etc/strata/strata.toml", f'[api]\naddress = "{manager.api}"\n')
         yield here
+
+
+@contextlib.contextmanager
+def own_tree() -> Iterator[Machine]:
+    """As `whole`, of this machine's own tree; skips where that cannot be."""
+    if os.geteuid() != 0 or machine.is_systemd():
+        pytest.skip("needs root, and a PID 1 that is not systemd: there the VM ring installs")
+    with whole() as found:
+        yield found
