@@ -24,8 +24,8 @@
     writable = [ "-/run/systemd/transient" ];
     unitConfig = {
       Documentation = "man:strata-ctl(1)";
-      StartLimitIntervalSec = "10s";
-      StartLimitBurst = "20";
+      StartLimitIntervalSec = "2min";
+      StartLimitBurst = "40";
     };
     serviceConfig = {
       Type = "notify";

@@ -250,6 +250,16 @@ def test_directories_with_odd_names_stay_single_words() -> None:
     assert ['STRATA_RUNTIME_DIR=/run/a b"c\\d%n'] in values(unit, "Environment")
 
 
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 2.5])
+def test_a_supervisor_that_cannot_start_is_given_up_though_not_at_once(seconds: float) -> None:
+    """However long, in seconds, each start takes until it fails; 15 s of trouble pass by."""
+    unit = render.render_supervisor(CONTEXT)
+    [burst], [interval] = values(unit, "StartLimitBurst"), values(unit, "StartLimitIntervalUSec")
+    [delay] = values(unit, "RestartUSec")
+    given_up_after = burst * (seconds + delay / 1e6)
+    assert 15 < given_up_after < interval / 1e6 <= 120
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_persistent_supervisor_passes_systemd_analyze_verify(mode: Mode, tmp_path: Path) -> None:
     where = changed(CONTEXT, mode=mode, run="/run")
