@@ -53,7 +53,7 @@ class StopParams(msgspec.Struct, frozen=True):
     """supervisor.svc.stop and .restart."""
 
     name: Annotated[str, Meta(description="name of the service")]
-    drain_ms: Annotated[int, Meta(description="milliseconds until SIGKILL; 0 and less mean 2000")] = 0
+    drain_ms: Annotated[int, Meta(description="milliseconds until SIGKILL; 0 and less mean 2000, at most stop_timeout")] = 0
 
 
 class ReloadParams(msgspec.Struct, frozen=True):
@@ -98,13 +98,15 @@ async def start(room: Room, call: Call, params: NameParams) -> dict[str, str]:
 
 async def stop(room: Room, call: Call, params: StopParams) -> dict[str, Any]:
     """Stop a service and wait until no process of it is left."""
-    dependents = await room.operations.stop(room.board.get(params.name), _asker(call), _drain(params))
+    service = room.board.get(params.name)
+    dependents = await room.operations.stop(service, _asker(call), _drain(params, service))
     return {"status": "stopped"} | ({"dependents": dependents} if dependents else {})
 
 
 async def restart(room: Room, call: Call, params: StopParams) -> dict[str, str]:
     """Restart a service and wait until it is Healthy."""
-    await room.operations.restart(room.board.get(params.name), _asker(call), _drain(params))
+    service = room.board.get(params.name)
+    await room.operations.restart(service, _asker(call), _drain(params, service))
     return {"status": "restarted"}
 
 
@@ -193,10 +195,11 @@ def _asker(call: Call) -> Asker:
     return Asker(audit.subject(call), call.req_id, call.claims.jti if call.claims else "")
 
 
-def _drain(params: StopParams) -> float:
+def _drain(params: StopParams, service: Service) -> float:
     if params.drain_ms > MAX_DRAIN_MS:
         raise InvalidArgument(f"drain_ms must be at most {MAX_DRAIN_MS}", param="drain_ms")
-    return params.drain_ms / 1000 if params.drain_ms > 0 else DRAIN_SECONDS
+    usual = min(DRAIN_SECONDS, service.manifest.stop_timeout_sec)
+    return params.drain_ms / 1000 if params.drain_ms > 0 else usual
 
 
 METHODS: tuple[Method, ...] = (

@@ -196,11 +196,20 @@ def test_a_start_ends_when_systemd_gives_the_service_up(services: Services, dire
     assert time.monotonic() - started < 10
 
 
-def _refused(services: Services, verb: str, name: str) -> str:
+def _refused(services: Services, verb: str, name: str, **params: int) -> str:
     """Why the verb was refused."""
     with pytest.raises(StrataError) as refused:
-        services.call(f"supervisor.svc.{verb}", {"name": name})
+        services.call(f"supervisor.svc.{verb}", {"name": name, **params})
     return refused.value.message
+
+
+def test_a_service_with_a_short_time_to_stop_is_stopped_within_it(services: Services) -> None:
+    """The usual two seconds are no more than a usual value."""
+    services.declare("brisk", SLEEPER + 'stop_timeout = "1s"\n')
+    services.until_healthy("brisk", 10)
+
+    assert services.call("supervisor.svc.stop", {"name": "brisk"}) == {"status": "stopped"}
+    assert "stop_timeout" in _refused(services, "stop", "brisk", drain_ms=1500)
 
 
 def test_a_registry_that_its_client_starts_knows_what_is_registered(strata: Node, services: Services) -> None:
