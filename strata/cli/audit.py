@@ -20,7 +20,7 @@ from strata.units import names
 
 _TITLES = ("TIME", "EVENT", "SERVICE", "SUBJECT", "CAP", "RESOURCE", "MESSAGE")
 _FIELDS = ("event", "service", "subject", "cap_id", "resource")
-_ALARMS = ("auth.denied", "svc.crash", "svc.quarantine")
+_ALARMS = ("auth.denied", "svc.crash", "svc.quarantined")
 
 
 @click.command("audit")

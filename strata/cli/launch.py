@@ -20,6 +20,9 @@ from strata.units import context, names, properties, render
 _LOOK_SECONDS = 0.05
 """Between attempts to connect: a unix socket that is not there yet gives no event to wait for."""
 
+_UNTOLD_SECONDS = 2.0
+"""Between looks when nothing is told: a supervisor that is restarted meanwhile numbers its events anew."""
+
 
 class NotHealthy(Exception):
     """Strata came up in part or not at all. `units` are those whose journal tells why."""
@@ -121,8 +124,8 @@ def _last_event(paths: Paths) -> int:
 
 
 def _next_event(paths: Paths, seq: int, deadline: float) -> None:
-    """Return when something happened after event `seq`, or at the deadline."""
-    patience = max(0.01, deadline - time.monotonic())
+    """Return when something happened after event `seq`, or after a while, or at the deadline."""
+    patience = min(_UNTOLD_SECONDS, max(0.01, deadline - time.monotonic()))
     stream = call.stream(paths, "supervisor.events", {"since": seq, "follow": True}, patience)
     with contextlib.suppress(StrataError):  # the caller looks again, and judges by the clock
         next(stream, None)

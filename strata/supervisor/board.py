@@ -151,7 +151,8 @@ class Board:
         # systemd counts the restarts of its own alone: without one, somebody else has started it anew.
         replaced = now.invocation_id and before.invocation_id not in ("", now.invocation_id, service.crash_told)
         if replaced and now.restarts:
-            self._tell_crash(service, "it ended and was restarted")
+            # Its Result= and status went with the restart; systemd's own record of them is in the journal.
+            self._tell_crash(service, f"it ended and was restarted; `strata-ctl logs {service.name}` shows how")
         if is_down(now) and service.crash_told != now.invocation_id:
             service.crash_told = now.invocation_id
             self._tell_crash(service, why(now) or "it ended")

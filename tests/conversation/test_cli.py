@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -12,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,12 @@ import msgspec
 import pytest
 from rooms import DEADLINE, directory, served
 
+from strata.cli import launch
 from strata.errors import NotFound
+from strata.paths import Paths
 from strata.sockets.method import Call, Empty, Method
 from strata.sockets.server import Server
+from strata.supervisor.handlers import EventsParams
 from strata.types import Access
 
 LIST = {"services": [{"name": "fs", "state": "Healthy", "pid": 7, "unit": "strata-fs.service", "restarts": 0,
@@ -259,3 +264,30 @@ def test_completion_offers_the_services_that_run(here: Here) -> None:
             env={"_STRATA_CTL_COMPLETE": "bash_complete", "COMP_WORDS": "strata-ctl stop ", "COMP_CWORD": "2"}
         )
     assert done.stdout.splitlines() == ["plain,fs"]
+
+
+def test_up_looks_again_when_a_new_supervisor_numbers_its_events_anew() -> None:
+    """What it waits for, an event above the last number of the one before, does not come for long."""
+    states = iter(("Starting", "Starting"))
+
+    async def events(_room: Any, _call: Call, params: Any) -> AsyncIterator[Any]:
+        if params.follow:
+            await asyncio.Event().wait()
+        yield {"seq": 40}
+
+    def services(*_: Any) -> Any:
+        return {"services": [{"name": "fs", "state": next(states, "Healthy"), "unit": "strata-fs.service"}]}
+
+    methods = [
+        Method("supervisor.svc.list", Access.OPEN, Empty, services, ""),
+        Method("supervisor.events", Access.OPEN, EventsParams, events, "", True),
+    ]
+
+    @contextlib.asynccontextmanager
+    async def compose() -> AsyncIterator[Server]:
+        yield Server(methods, None, lambda *_: None, lambda *_: None)
+
+    with directory() as path, served(compose, path / "supervisor.sock"):
+        started = time.monotonic()
+        launch.wait_for_services(Paths(path, path, path), started + 60)
+        assert time.monotonic() - started < DEADLINE

@@ -15,6 +15,7 @@ from strata.cli import audit, format, reload, services, status, table, token
 from strata.cli.group import unknown
 from strata.cli.table import Cell
 from strata.errors import InvalidArgument
+from strata.types import ServiceState
 
 
 def ctl(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -193,3 +194,9 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("0", "141")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("event", ["auth.denied", "svc.crash", f"svc.{ServiceState.QUARANTINED.lower()}"])
+def test_what_went_wrong_is_red_in_the_audit_log(event: str) -> None:
+    """A state's event is named after it (strata.supervisor.board)."""
+    assert audit._style({"STRATA_EVENT": event}) == "red"

@@ -108,7 +108,7 @@ def test_a_restart_from_outside_is_neither_a_crash_nor_a_stop(board: Board, betw
 
 def test_what_systemd_restarted_behind_our_back_is_a_crash(board: Board) -> None:
     board.unit_changed(seen("active", NEXT, restarts=1))
-    assert ("svc.crash", "it ended and was restarted") in told(board)
+    assert ("svc.crash", "it ended and was restarted; `strata-ctl logs x` shows how") in told(board)
 
 
 def test_a_restart_from_outside_hides_no_crash_that_comes_after_it(board: Board) -> None:
