@@ -23,8 +23,9 @@ from strata.errors import BY_CODE, Internal, InvalidArgument, StrataError, Unava
 from strata.sandbox import interpreter
 from strata.sandbox.launcher import channel
 from strata.sandbox.lines import Lines
-from strata.sandbox.outgoing import Copies, Outgoing
+from strata.sandbox.outgoing import Outgoing
 from strata.sandbox.plan import reading
+from strata.sockets.letting_go import CLOSER
 
 log = logging.getLogger(__name__)
 RESTART_SECONDS = 0.2
@@ -44,6 +45,17 @@ class Forked(NamedTuple):
     pidfd: int
 
 
+class _Request(NamedTuple):
+    """What was asked of the launcher: its `parcel` is kept until it has answered, also when nobody waits any more."""
+
+    forked: asyncio.Future[Forked]
+    parcel: socket.socket
+
+    def let_go(self) -> None:
+        """By a thread: nobody else may have what is in the parcel any more."""
+        CLOSER.close([self.parcel.detach()])
+
+
 class Launcher:
     """One launcher process, kept alive."""
 
@@ -51,7 +63,7 @@ class Launcher:
         """`program` is the seccomp filter of everything that runs in a sandbox."""
         self._program = program
         self._numbers = itertools.count(1)
-        self._pending: dict[int, asyncio.Future[Forked]] = {}
+        self._pending: dict[int, _Request] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._out: Outgoing | None = None
         self._started = asyncio.Event()
@@ -77,10 +89,9 @@ class Launcher:
         number = next(self._numbers)
         data = _encoded({"id": number, "do": do, **plan})
         try:
-            with Copies(fds) as copies:
-                async with asyncio.timeout(FORK_SECONDS):
-                    await self._started.wait()
-                    return await self._ask(number, data, copies)
+            parcel = channel.parcel(fds)  # now: their numbers may mean other files by the time they are sent
+            async with asyncio.timeout(FORK_SECONDS):
+                return await self._ask(number, data, parcel)
         except TimeoutError as error:
             self._kill()  # one that hangs would go on hanging
             said = f"cannot make a process: the launcher did not answer within {FORK_SECONDS:g} s; try again"
@@ -88,15 +99,16 @@ class Launcher:
         except OSError as error:
             raise Unavailable(f"cannot make a process: {error.strerror or error}; try again") from error
 
-    async def _ask(self, number: int, data: bytes, copies: Copies) -> Forked:
-        assert self._out is not None
-        future: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
-        self._pending[number] = future
+    async def _ask(self, number: int, data: bytes, parcel: socket.socket) -> Forked:
         try:
-            self._out.send(data, copies)
-            return await future
-        finally:
-            del self._pending[number]
+            await self._started.wait()
+        except BaseException:
+            parcel.close()
+            raise
+        assert self._out is not None
+        request = self._pending[number] = _Request(asyncio.get_running_loop().create_future(), parcel)
+        self._out.send(data, [parcel.fileno()])
+        return await request.forked
 
     # --- the process
 
@@ -133,8 +145,8 @@ class Launcher:
         self._out = Outgoing(sock)
         loop.add_reader(sock, self._hear, sock, ended)
         try:
-            with reading(self._program) as memory, Copies([memory]) as copies:
-                self._out.send(channel.encode({"size": len(self._program)}), copies)
+            with reading(self._program) as memory:  # there is room for the first message
+                self._out.send(channel.encode({"size": len(self._program)}), [memory])
             self._started.set()
             await ended.wait()
         finally:
@@ -169,15 +181,19 @@ class Launcher:
             self._answered(message)
 
     def _answered(self, message: dict[str, Any]) -> None:
-        future = self._pending.get(message["id"])
+        request = self._pending.pop(message["id"], None)
         forked, reason = self._forked(message)
-        if future is None or future.done():
+        if request is None or request.forked.done():
+            if request:
+                request.let_go()
             if forked:
                 kill(forked)  # whoever wanted it has gone
-        elif forked is None:
-            future.set_exception(Unavailable(reason))
+            return
+        request.parcel.close()
+        if forked is None:
+            request.forked.set_exception(Unavailable(reason))
         else:
-            future.set_result(forked)
+            request.forked.set_result(forked)
 
     def _forked(self, message: dict[str, Any]) -> tuple[Forked | None, str]:
         """The process that was made, or why there is none."""
@@ -195,9 +211,11 @@ class Launcher:
         for fd in self._descriptors:
             os.close(fd)
         self._descriptors = []
-        for future in self._pending.values():
-            if not future.done():
-                future.set_exception(Unavailable("cannot make a process: the launcher ended; try again"))
+        for request in self._pending.values():
+            request.let_go()
+            if not request.forked.done():
+                request.forked.set_exception(Unavailable("cannot make a process: the launcher ended; try again"))
+        self._pending.clear()
 
 
 def kill(process: Forked) -> None:

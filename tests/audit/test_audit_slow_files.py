@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -15,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from strata.errors import InvalidArgument
-from strata.sandbox import plan
+from strata.sandbox import launching, plan
+from strata.sandbox.launching import Launcher
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount"),
@@ -77,3 +79,29 @@ def test_a_passed_directory_is_refused_even_then(served: tuple[Path, int]) -> No
             plan.roles(("stdin",), (fd,))
     finally:
         os.close(fd)
+
+
+def test_a_command_with_a_file_whose_server_is_silent_holds_up_no_other(served: tuple[Path, int]) -> None:
+    """Each close(2) of such a file asks its server, not only the last: neither room nor launcher ever does that."""
+    directory, server = served
+    nothing = {"work": "", "arguments": {}, "keepers": [], "inside": False}
+
+    async def forks() -> float:
+        launcher = Launcher(b"no filter")
+        await launcher.start()
+        launching.kill(await launcher.fork("work", nothing, []))
+        fd = os.open(directory / "file", os.O_RDWR)
+        end = threading.Timer(5, os.kill, (server, signal.SIGCONT))  # of whoever waits for it
+        end.start()
+        try:
+            with silent(server):
+                before = time.monotonic()
+                for passed in ([fd], [fd, fd], []):
+                    launching.kill(await launcher.fork("work", nothing, passed))
+                return time.monotonic() - before
+        finally:
+            end.cancel()
+            os.close(fd)
+            await launcher.close()
+
+    assert asyncio.run(forks()) < 4

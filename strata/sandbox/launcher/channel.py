@@ -11,6 +11,7 @@ import array
 import json
 import os
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -34,6 +35,27 @@ def send(sock: socket.socket, message: dict[str, Any], fds: list[int] | tuple[in
     sent = sock.sendmsg([data], rights)
     if sent < len(data):
         sock.sendall(data[sent:])
+
+
+def parcel(fds: Sequence[int]) -> socket.socket:
+    """A socket in which these descriptors wait for a process that the launcher makes. The launcher itself never has
+    them: they may be strangers', and any close(2) of such a one may take as long as they like (sockets.letting_go).
+    Raises OSError."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        try:
+            socket.send_fds(ours, [b"."], fds)
+        except OSError:
+            theirs.close()
+            raise
+    return theirs
+
+
+def unpacked(fd: int) -> list[int]:
+    """What is in a parcel (close-on-exec); takes it over."""
+    with socket.socket(fileno=fd) as box:
+        _, fds, _, _ = socket.recv_fds(box, 1, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    return fds
 
 
 def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:

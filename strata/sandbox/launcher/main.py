@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The launcher: a small process that forks, so that nothing is started from scratch when a sandbox needs a process.
 
-One request a frame on its standard input (a stream socket to the room): {"id", "do": open|spawn|work, …} with
-descriptors. It answers {"id", "pid"} with a pidfd, or {"id", "error"}. It keeps nothing, knows no secrets, and ends
-when the room does. What it forks goes on.
+One request a frame on its standard input (a stream socket to the room): {"id", "do": open|spawn|work, …} with a parcel
+of descriptors (channel.parcel). It answers {"id", "pid"} with a pidfd, or {"id", "error"}. It keeps nothing, knows no
+secrets, and ends when the room does. What it forks goes on.
 
 It waits for nobody: it ignores SIGCHLD, so its children leave no zombie (sigaction(2)), and no command whose parent it
 is can take its time by ending, stopping or going on.
@@ -36,37 +36,43 @@ class Launcher:
             self._take(*received)
 
     def _take(self, request: dict[str, Any], fds: list[int]) -> None:
-        pid = -1
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # its number is no other's until there is a pidfd
+        try:
+            said, made = self._made(request, fds)
+        finally:
+            for fd in fds:  # before the answer: until that, the room too has what is in the parcel
+                os.close(fd)
+        channel.send(self.room, {"id": request["id"], **said}, made)
+        for fd in made:
+            os.close(fd)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        _reap()
+
+    def _made(self, request: dict[str, Any], fds: list[int]) -> tuple[dict[str, Any], list[int]]:
+        """What to say of the new process, and a pidfd of it."""
+        pid = -1
         try:
             pid, left = _fork(request.get("keepers", ()))
             if pid == 0:
                 self._be(request | {"keepers": left}, fds)
-            pidfd = os.pidfd_open(pid)
+            return {"pid": pid}, [os.pidfd_open(pid)]
         except OSError as error:
             if pid > 0:
                 os.kill(pid, signal.SIGKILL)  # nobody would hear of it
-            channel.send(self.room, {"id": request["id"], "error": f"cannot make a process: {error.strerror}"})
-        else:
-            channel.send(self.room, {"id": request["id"], "pid": pid}, [pidfd])
-            os.close(pidfd)
-        finally:
-            for fd in fds:
-                os.close(fd)
-            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-            _reap()
+            return {"error": f"cannot make a process: {error.strerror}"}, []
 
-    def _be(self, request: dict[str, Any], fds: list[int]) -> NoReturn:
+    def _be(self, request: dict[str, Any], parcel: list[int]) -> NoReturn:
         """In the fork: nothing of the launcher is kept but what came with the request."""
         try:
             os.setsid()
-            kernel.close_all_but([0, 1, 2, *fds])
+            kernel.close_all_but([0, 1, 2, *parcel])
             null = os.open(os.devnull, os.O_RDWR)
             for number in (0, 1):
                 os.dup2(null, number)
             os.close(null)
             kernel.set_dumpable(False)
             kernel.set_name(f"strata-{request['do']}")
+            fds = channel.unpacked(*parcel)
             if request["do"] == "open":
                 opening.run(request, fds, self.program)
             elif request["do"] == "spawn":

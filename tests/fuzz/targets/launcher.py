@@ -21,8 +21,8 @@ from hostile.script import Script
 from strata.errors import StrataError
 from strata.sandbox import launching
 from strata.sandbox.launcher import channel
-from strata.sandbox.launching import Forked, Launcher
-from strata.sandbox.outgoing import Copies, Outgoing
+from strata.sandbox.launching import Forked, Launcher, _Request
+from strata.sandbox.outgoing import Outgoing
 
 INSTRUMENT = ("strata.sandbox",)
 MAX_LEN = 2048
@@ -130,7 +130,7 @@ async def _rooms(sent: list[tuple[int, bytes]]) -> None:
     it should be, with more, or with none, where the kernel had no number left."""
     launcher = Launcher(b"")
     wanted: asyncio.Future[Forked] = _loop.create_future()
-    launcher._pending[1] = wanted
+    launcher._pending[1] = _Request(wanted, channel.parcel(()))
     ours, theirs = socket.socketpair()
     ended = asyncio.Event()
     with ours, theirs:
@@ -144,9 +144,15 @@ async def _rooms(sent: list[tuple[int, bytes]]) -> None:
         with unittest.mock.patch("os.kill"):  # what it is told was made and has no descriptor, it ends
             while not ended.is_set():
                 launcher._hear(ours, ended)
-        launcher._fail_pending()
+        with unittest.mock.patch.object(launching.CLOSER, "close", _close):  # now, and not by a thread
+            launcher._fail_pending()
     with contextlib.suppress(StrataError):
         launching.kill(await wanted)
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 async def _outgoing(sent: list[tuple[int, bytes]]) -> None:
@@ -160,8 +166,7 @@ async def _outgoing(sent: list[tuple[int, bytes]]) -> None:
         expected, found, fds = b"", bytearray(), 0
         for count, data in sent:
             if data:
-                with Copies([_pidfd] * count) as copies:
-                    out.send(data * 40, copies)
+                out.send(data * 40, [_pidfd] * count)
                 expected += data * 40
         while len(found) < len(expected):
             await asyncio.sleep(0)
