@@ -94,19 +94,23 @@ async def hangup(room: Room, call: Call, params: TerminalParams) -> dict[str, An
 
 
 def _socket(call: Call) -> socket.socket:
-    """The caller's descriptor, ours to keep. Raises InvalidArgument."""
-    if len(call.descriptors) == 1:
-        try:
-            found = socket.socket(fileno=os.dup(call.descriptors[0]))
-        except OSError:
-            found = None
-        if found and (found.family, found.type) == (socket.AF_UNIX, socket.SOCK_STREAM):
-            return found
-        if found:
-            found.close()
+    """A copy of the caller's descriptor. Raises InvalidArgument."""
+    if len(call.descriptors) == 1 and _is_stream(call.descriptors[0]):
+        return socket.socket(fileno=os.dup(call.descriptors[0]))
     raise InvalidArgument(
         "cannot attach: pass one descriptor with the call, an end of a stream socket pair (socketpair(2))"
     )
+
+
+def _is_stream(fd: int) -> bool:
+    """Whether it is a stream socket of this machine's. Neither copied nor closed for that: it may be anything."""
+    try:
+        found = socket.socket(fileno=fd)
+    except OSError:
+        return False
+    kind = found.family, found.type
+    found.detach()
+    return kind == (socket.AF_UNIX, socket.SOCK_STREAM)
 
 
 METHODS = (

@@ -333,3 +333,22 @@ def test_a_shell_that_ended_while_the_room_was_down_is_gone_afterwards(strata: N
         strata.kill("sandbox")
     until(lambda: not inside.call("terminals")["terminals"], "its end has been heard")
     inside.sh("rm /root/end")
+
+
+def test_what_is_no_stream_socket_is_refused_and_let_go_of(inside: Inside) -> None:
+    """However often: a pipe, a file, a datagram socket."""
+    inside.call("exec", command="true")
+    before = None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams, open(os.devnull) as file:
+        reader, writer = os.pipe()
+        try:
+            for number in range(30):
+                for passed in (reader, file.fileno(), datagrams.fileno()):
+                    with inside.asked("attach", [passed]) as connection:
+                        assert "an end of a stream socket pair" in connection.reply()["error"]["message"]
+                if number == 3:  # by then all that is opened once and kept is there
+                    before = len(inside.strata.descriptors("sandbox"))
+        finally:
+            os.close(reader)
+            os.close(writer)
+    until(lambda: len(inside.strata.descriptors("sandbox")) <= (before or 0), "no descriptor is left")
