@@ -7,10 +7,11 @@ systemd's reports come in through `unit_changed`; whoever has to act on a change
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
 
-from strata.errors import NotFound, Unavailable
+from strata.errors import NotFound, StrataError, Unavailable
 from strata.supervisor.events import Events
 from strata.supervisor.service import Service
 from strata.supervisor.states import is_down, is_over, why
@@ -18,6 +19,7 @@ from strata.supervisor.wishes import Wishes
 from strata.systemd.state import UnitStatus
 from strata.types import ServiceState as S
 
+log = logging.getLogger(__name__)
 Listener = Callable[[Service, S], None]
 """Called with a service whose state or unit status changed, and the state it had before."""
 
@@ -71,7 +73,10 @@ class Board:
             service.socket = status
         else:
             before, service.status = service.status, status
-            self._note_outside_wish(service, before)
+            try:
+                self._note_outside_wish(service, before)
+            except StrataError as error:  # it is one all the same, until the supervisor is restarted
+                log.error("%s", error.message)
             self._note_crash(service, before)
             if status.invocation_id != before.invocation_id:
                 service.answered = None
@@ -129,13 +134,13 @@ class Board:
         if service.turn.locked():
             return
         if service.stop_wished and now.active_state == "active" and before.active_state != "active":
-            self.wishes.run(service.name)
             service.stop_wished = False
             self.events.tell("svc.start", service.name, "started outside Strata", unit=service.unit)
+            self.wishes.run(service.name)
         elif not service.stop_wished and not service.on_demand and before.running and _is_stopped(service, now):
-            self.wishes.stop(service.name)
             service.stop_wished = True
             self.events.tell("svc.stop", service.name, "stopped outside Strata", unit=service.unit)
+            self.wishes.stop(service.name)
 
     def _note_crash(self, service: Service, before: UnitStatus) -> None:
         """One svc.crash for each invocation that was seen and ended unwished; STRATA_RESTARTS counts the others too."""

@@ -53,7 +53,9 @@ class StopParams(msgspec.Struct, frozen=True):
     """supervisor.svc.stop and .restart."""
 
     name: Annotated[str, Meta(description="name of the service")]
-    drain_ms: Annotated[int, Meta(description="milliseconds until SIGKILL; 0 and less mean 2000, at most stop_timeout")] = 0
+    drain_ms: Annotated[
+        int, Meta(description="milliseconds until SIGKILL; 0 and less mean 2000, at most stop_timeout")
+    ] = 0
 
 
 class ReloadParams(msgspec.Struct, frozen=True):
@@ -99,14 +101,14 @@ async def start(room: Room, call: Call, params: NameParams) -> dict[str, str]:
 async def stop(room: Room, call: Call, params: StopParams) -> dict[str, Any]:
     """Stop a service and wait until no process of it is left."""
     service = room.board.get(params.name)
-    dependents = await room.operations.stop(service, _asker(call), _drain(params, service))
+    dependents = await room.operations.stop(service, _asker(call), _drain(params, service.manifest.stop_timeout_sec))
     return {"status": "stopped"} | ({"dependents": dependents} if dependents else {})
 
 
 async def restart(room: Room, call: Call, params: StopParams) -> dict[str, str]:
     """Restart a service and wait until it is Healthy."""
     service = room.board.get(params.name)
-    await room.operations.restart(service, _asker(call), _drain(params, service))
+    await room.operations.restart(service, _asker(call), _drain(params, service.manifest.stop_timeout_sec))
     return {"status": "restarted"}
 
 
@@ -195,11 +197,10 @@ def _asker(call: Call) -> Asker:
     return Asker(audit.subject(call), call.req_id, call.claims.jti if call.claims else "")
 
 
-def _drain(params: StopParams, service: Service) -> float:
+def _drain(params: StopParams, stop_timeout: float) -> float:
     if params.drain_ms > MAX_DRAIN_MS:
         raise InvalidArgument(f"drain_ms must be at most {MAX_DRAIN_MS}", param="drain_ms")
-    usual = min(DRAIN_SECONDS, service.manifest.stop_timeout_sec)
-    return params.drain_ms / 1000 if params.drain_ms > 0 else usual
+    return params.drain_ms / 1000 if params.drain_ms > 0 else min(DRAIN_SECONDS, stop_timeout)
 
 
 METHODS: tuple[Method, ...] = (

@@ -62,18 +62,21 @@ class Probes:
                 service.answered = not reason
                 self.board.refresh(service)
             overdue = not service.answered and loop.time() - started > service.manifest.start_timeout_sec
-            if overdue or (failures >= health.failures and service.answered is False):
-                await self._give_up(service, invocation, reason)
+            hopeless = overdue or (failures >= health.failures and service.answered is False)
+            if hopeless and await self._give_up(service, invocation, reason):
                 return
             await asyncio.sleep(health.interval_sec if service.answered else min(EAGER_SECONDS, health.interval_sec))
 
-    async def _give_up(self, service: Service, invocation: str, reason: str) -> None:
-        """A service that does not answer is killed: systemd then restarts it, and counts."""
+    async def _give_up(self, service: Service, invocation: str, reason: str) -> bool:
+        """A service that does not answer is killed: systemd then restarts it, and counts. Whether that could be asked
+        for; if not, the service may have recovered until the next probe."""
         self.board.events.tell("svc.unhealthy", service.name, f"killed: {reason}", unit=service.unit)
         try:
             await self.operations.kill(service, invocation)
         except StrataError as error:
-            log.warning("cannot kill %s: %s", service.unit, error.message)
+            log.warning("cannot kill %s, trying again: %s", service.unit, error.message)
+            return False
+        return True
 
 
 async def ask(health: Health) -> str:

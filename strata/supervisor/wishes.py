@@ -6,6 +6,7 @@ An empty file per stopped service in the runtime directory: it outlives the supe
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -31,13 +32,16 @@ class Wishes:
             self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
             (self._directory / name).touch()
         except OSError as error:
-            kind = ResourceExhausted if error.errno in (28, 122) else Internal  # ENOSPC, EDQUOT
+            kind = ResourceExhausted if error.errno in (errno.ENOSPC, errno.EDQUOT) else Internal
             raise kind(f"cannot record that {name} is to be stopped: {error.strerror}") from error
         self._stopped.add(name)
 
     def run(self, name: str) -> None:
-        """Take the wish back."""
-        (self._directory / name).unlink(missing_ok=True)
+        """Take the wish back. Raises when it cannot be: the next supervisor would take it for stopped."""
+        try:
+            (self._directory / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise Internal(f"cannot take back that {name} is to be stopped: {error.strerror}") from error
         self._stopped.discard(name)
 
     def forget(self) -> None:

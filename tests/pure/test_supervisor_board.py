@@ -6,21 +6,22 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import msgspec
 import pytest
 
-from strata.errors import Unavailable
+from strata.errors import ResourceExhausted, Unavailable
 from strata.supervisor.board import Board
 from strata.supervisor.events import OURSELVES, Events
 from strata.supervisor.operations import Operations
+from strata.supervisor.probes import Probes
 from strata.supervisor.service import Marks, Service
 from strata.supervisor.wishes import Wishes
 from strata.systemd import journal
 from strata.systemd.state import UnitStatus
 from strata.types import ServiceState as S
-from strata.units.model import Manifest
+from strata.units.model import Health, Manifest
 
 UNIT = "strata-svc-x.service"
 RUN = "a" * 32
@@ -68,6 +69,13 @@ def test_a_stop_that_was_over_before_its_job_could_be_seen_is_no_crash(board: Bo
         board.unit_changed(status)
     assert not {"svc.crash", "svc.crashed"} & dict(told(board)).keys()
     assert board.get("x").state is S.STOPPED
+
+
+def test_a_stop_from_outside_that_cannot_be_recorded_is_one(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state is that of what runs, whatever becomes of the record."""
+    monkeypatch.setattr(board.wishes, "stop", Mock(side_effect=ResourceExhausted("cannot record")))
+    board.unit_changed(seen("inactive"))
+    assert told(board) == [("svc.stop", "stopped outside Strata"), ("svc.stopped", "Healthy -> Stopped")]
 
 
 def test_a_stop_that_was_seen_only_by_its_bad_end_is_no_crash(board: Board) -> None:
@@ -147,3 +155,23 @@ def test_a_stop_that_systemd_could_not_be_asked_for_is_no_wish(board: Board) -> 
     board.unit_changed(seen("inactive"))
     assert board.get("x").state is S.STOPPED
     assert board.wishes.stopped("x")
+
+
+def test_a_kill_that_systemd_could_not_be_asked_for_is_tried_again(board: Board) -> None:
+    """Who does not answer is not left alone for good because systemd did not, once."""
+    service = board.get("x")
+    health = Health(kind="tcp", interval_sec=0.01, timeout_sec=1.0, target="/nowhere", failures=1)
+    service.manifest = msgspec.structs.replace(service.manifest, health=health, start_timeout_sec=0.0)
+    operations = AsyncMock()
+    operations.kill.side_effect = [Unavailable("systemd did not answer"), None]
+
+    async def probed() -> None:
+        probes = Probes(board, operations)
+        board.refresh(service)
+        async with asyncio.timeout(10):
+            while operations.kill.await_count < 2:
+                await asyncio.sleep(0.01)
+        await probes.close()
+
+    asyncio.run(probed())
+    operations.kill.assert_awaited_with(service, RUN)
