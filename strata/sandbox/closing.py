@@ -38,7 +38,7 @@ class Remains(NamedTuple):
 async def end(session: Session) -> Remains:
     """End what runs in it, and let go of it; what remains is to be removed."""
     session.groups.scope.kill()
-    for name, part in session.parts.items():
+    for name, part in tuple(session.parts.items()):
         try:
             await part.close()
         except Exception:  # the session goes all the same

@@ -18,7 +18,7 @@ import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -37,6 +37,8 @@ from strata.units.render import render_scope
 from strata.units.rows import Property
 
 log = logging.getLogger(__name__)
+A = TypeVar("A")
+B = TypeVar("B")
 OPEN_SECONDS = 30.0
 _MOST_SAID = 4096
 _COMPLAINT_SECONDS = 1.0
@@ -101,7 +103,7 @@ class Opening:
         with theirs:
             plan = {"root": root_plan(self._wanted, self._directory), "network": self._wanted.network}
             forked = self._tools.launcher.fork("open", plan, [theirs.fileno()])
-            first, properties = await asyncio.gather(forked, self._properties())
+            first, properties = await _both(forked, self._properties())
         undo.callback(launching.kill, first)
         built, groups = await _both(self._report(room, passing), self._enter_scope(first.pid, properties))
         known = self._known(built.report, _unlimited(self._wanted, first.pid, groups.scope))
@@ -170,12 +172,11 @@ class Opening:
         record.save(self._directory, session.record)
 
 
-async def _both(report: Coroutine[Any, Any, _Built], scope: Coroutine[Any, Any, Groups]) -> tuple[_Built, Groups]:
+async def _both(one: Coroutine[Any, Any, A], other: Coroutine[Any, Any, B]) -> tuple[A, B]:
     """When one fails, the other has ended too: what it looks at is closed next."""
-    tasks = asyncio.create_task(report), asyncio.create_task(scope)
+    tasks = asyncio.create_task(one), asyncio.create_task(other)
     try:
-        built, groups = await asyncio.gather(*tasks)
-        return built, groups
+        return await asyncio.gather(*tasks)
     except BaseException:
         for task in tasks:
             task.cancel()

@@ -146,6 +146,8 @@ class Runs:
             with _pipe() as (out, out_w), _pipe() as (err, err_w):
                 child = await self._session.spawn(plan, [given.get("stdin", inline), out_w, err_w], group)
                 undo.callback(child.abandon)
+                if self._closing:  # meanwhile: nobody would let go of it
+                    raise NotFound("the session was closed meanwhile")
                 pipes = {"out.pipe": os.dup(out), "err.pipe": os.dup(err)}
             for fd in pipes.values():
                 undo.callback(os.close, fd)
