@@ -61,6 +61,10 @@ class Group(NamedTuple):
                 raise NotFound("session not found") from error
         return child
 
+    def beside(self, name: str) -> Group:
+        """Another child of the group that this one is a child of."""
+        return Group(self.tree.with_name(name), self.memory.with_name(name) if self.memory else None)
+
     def children(self) -> list[Group]:
         """The groups directly below."""
         with contextlib.suppress(FileNotFoundError):

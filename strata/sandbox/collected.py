@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from strata.sandbox.cgroup import Usage
+from strata.sandbox.cgroup import Group, Usage
 from strata.sandbox.children import Ended
 from strata.sandbox.paced import PacedReader
 from strata.sandbox.signalling import name
@@ -58,16 +59,23 @@ class Collector:
         return len(piece) - len(kept)  # what is kept is little
 
 
+def oom_kills(ended: Ended, usage: Usage, group: Group) -> int:
+    """Processes of the command in `group` that the kernel ended because the session's memory was used up; or, where its
+    keeper says nothing, keepers: they are of that memory, too (launcher/spawn.py)."""
+    lost = ended.message and not ended.stage
+    return usage.oom_kills or (group.beside("keepers").usage().oom_kills if lost else 0)
+
+
 def ending(ended: Ended, why: str, oom_kills: int) -> dict[str, Any]:
     """`why` it was ended from outside (timeout, cancelled), or how it ended by itself. A command that could not be
     executed ended as a shell says it: 127 when there is none of that name, else 126."""
     said: dict[str, Any] = {"exit_code": ended.exit_code, "ended": why or "exit"}
     if ended.stage:
         return {"exit_code": 127 if ended.errno == 2 else 126, "ended": "exit", "error": ended.message}  # ENOENT
-    if ended.message:
+    if ended.message and not oom_kills:
         return {"exit_code": None, "ended": why or "cancelled", "error": ended.message}
-    if ended.signal is not None:
-        said["signal"] = name(ended.signal)
+    if ended.signal is not None or ended.message:
+        said["signal"] = name(ended.signal or signal.SIGKILL)
         said["ended"] = why or ("oom" if oom_kills else "signal")
     return said
 

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from cell import Cell, opened
 from node import Node, until
 
 OWNER = "limited"
+CAP_SYS_RESOURCE = 24
 SMALL = {"memory_max": "64M", "tasks_max": 40, "disk_max": "24M", "inodes_max": 600, "files_max": 50}
 BOMB = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
 
@@ -62,6 +65,23 @@ def test_160_a_hog_that_forks_is_ended_too(small: Cell, bystander: Cell) -> None
     assert_prompt(small)
 
 
+def test_160_who_tells_the_end_of_a_command_is_not_what_the_kernel_ends_for_memory(small: Cell) -> None:
+    """A keeper is of the session's memory, too, and larger than many small ones that use it up (proc(5))."""
+    if not int(re.findall(r"CapEff:\s+(\w+)", Path("/proc/self/status").read_text())[0], 16) >> CAP_SYS_RESOURCE & 1:
+        pytest.skip("nobody may spare a process here: CAP_SYS_RESOURCE is missing")
+    number = small.begin("sleep 77010")
+
+    def scores() -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for pid, place in small.processes_outside().items():
+            score = Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
+            found.setdefault(place.removeprefix("/").partition("-")[0], set()).add(score)
+        return found
+
+    until(lambda: scores().get("run") == {"0"} and scores().get("keepers") == {"-999"}, "the keeper alone is spared")
+    small.call("kill", id=number)
+
+
 @pytest.mark.parametrize("way", ["run", "exec"])
 def test_160_a_fork_bomb_stays_within_the_sessions_tasks(small: Cell, bystander: Cell, way: str) -> None:
     """Others are answered meanwhile, and when its time is over nothing of it is left."""
@@ -71,9 +91,21 @@ def test_160_a_fork_bomb_stays_within_the_sessions_tasks(small: Cell, bystander:
         until(lambda: small.call("usage")["tasks"] > 30, "it has forked")
         assert_prompt(bystander)
         assert small.call("usage")["tasks"] <= SMALL["tasks_max"]
-        assert connection.reply()["result"]["ended"] == "timeout"
+        said = connection.reply()["result"]
+    assert said["ended"] == "timeout", said
     until(lambda: small.call("usage")["tasks"] < 10, "nothing of it is left")
     assert_prompt(small)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_a_fork_bomb_that_uses_the_memory_up_is_told_as_that(strata: Node, background: bool) -> None:
+    """Also where that ends who would have told: its keeper is the largest process of all."""
+    with opened(strata, OWNER, "tiny", limits={**SMALL, "memory_max": "24M"}) as found:
+        said = found.call("run", argv=["/usr/bin/python3", "-c", BOMB], timeout_ms=1500, background=background)
+        if background:
+            said = found.call("wait", id=said["id"])
+        assert said["ended"] in ("oom", "timeout"), said
+        assert said["signal"] == "SIGKILL"
 
 
 def test_a_fork_bomb_does_not_keep_its_session_from_being_closed(strata: Node) -> None:
