@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ class Group(NamedTuple):
 
     def make(self, name: str) -> Group:
         """A child group. Raises NotFound when this one is gone, and with it what it was of: PID 1 sees that first."""
-        child = Group(self.tree / name, self.memory / name if self.memory else None)
+        child = self.child(name)
         for directory in child.directories:
             try:
                 os.mkdir(directory)
@@ -61,15 +61,18 @@ class Group(NamedTuple):
                 raise NotFound("session not found") from error
         return child
 
+    def child(self, name: str) -> Group:
+        """One directly below, which need not be there."""
+        return Group(self.tree / name, self.memory / name if self.memory else None)
+
     def beside(self, name: str) -> Group:
-        """Another child of the group that this one is a child of."""
+        """One directly below the same; this one need not be there any more."""
         return Group(self.tree.with_name(name), self.memory.with_name(name) if self.memory else None)
 
     def children(self) -> list[Group]:
         """The groups directly below."""
         with contextlib.suppress(FileNotFoundError):
-            names = [entry.name for entry in os.scandir(self.tree) if entry.is_dir()]
-            return [Group(self.tree / name, self.memory / name if self.memory else None) for name in names]
+            return [self.child(entry.name) for entry in os.scandir(self.tree) if entry.is_dir()]
         return []
 
     def join(self, pid: int) -> None:
@@ -129,9 +132,7 @@ class Group(NamedTuple):
 
     def memory_now(self) -> int | None:
         """Bytes it uses now."""
-        if self.memory:
-            return _number(_read(self.memory / "memory.usage_in_bytes"))
-        return _number(_read(self.tree / "memory.current"))
+        return _number(_read(self.memory / "memory.usage_in_bytes" if self.memory else self.tree / "memory.current"))
 
     def tasks(self) -> int:
         """Processes in it and below."""
@@ -268,14 +269,8 @@ def _within(path: str, scope: str) -> str | None:
     return "/".join(parts[: parts.index(scope) + 1]) if scope in parts else None
 
 
-def _lines(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
-        name, _, value = line.partition(" ")
-        yield name, value
-
-
 def _field(text: str, name: str) -> int:
-    return next((int(value) for found, value in _lines(text) if found == name), 0)
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} ")), 0)
 
 
 def _number(text: str) -> int | None:
