@@ -251,7 +251,9 @@ def check_limits(key: str, limits: LimitSettings) -> None:
     for name, text in (("memory_max", limits.memory_max), ("disk_max", limits.disk_max)):
         _readable(f"{key}.{name}", text, values.size)
     if limits.cpu_quota:
-        _readable(f"{key}.cpu_quota", limits.cpu_quota, lambda text: values.permyriad(text, limit=None))
+        _readable(
+            f"{key}.cpu_quota", limits.cpu_quota, lambda text: values.permyriad(text, limit=values.UNBOUNDED_SHARE)
+        )
     for name, number, least in (
         ("tasks_max", limits.tasks_max, 8),
         ("inodes_max", limits.inodes_max, 64),

@@ -83,14 +83,18 @@ def size(text: str, base: int = 1024) -> int:
     return value
 
 
-def permyriad(text: str, limit: int | None = 10_000) -> int:
+UNBOUNDED_SHARE = 2**31 - 1
+"""In hundredths of a percent: the largest that systemd reads (parse_permyriad_unbounded())."""
+
+
+def permyriad(text: str, limit: int = 10_000) -> int:
     """A percentage with up to two decimals, in hundredths of a percent: `12.5%` is 1250."""
     match = _SHARE.fullmatch(text)
     if match is None or len(text) > LONGEST:
         raise _refuse(text, "a percentage such as 50%")
     value = int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
-    if limit is not None and value > limit:
-        raise _refuse(text, "a percentage of at most 100%")
+    if value > limit:
+        raise _refuse(text, f"a percentage of at most {limit // 100}%")
     return value
 
 

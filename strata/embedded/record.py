@@ -71,7 +71,7 @@ def read(paths: Paths) -> Embedded | None:
         return _parse(json.loads(path.read_text()))
     except FileNotFoundError:
         return None
-    except (*UNREADABLE, KeyError, TypeError) as error:
+    except (*UNREADABLE, KeyError, TypeError, OverflowError) as error:
         raise Internal(
             f"cannot read {path}: {error!r}; remove it and run `strata-ctl down`, which goes by the cgroups then"
         ) from error

@@ -120,7 +120,7 @@ def _fitting(limits: LimitSettings, chosen: bool) -> LimitSettings:
 def _amount(limits: LimitSettings, name: str) -> float:
     given = getattr(limits, name)
     if name == "cpu_quota":
-        return values.permyriad(given, limit=None) if given else math.inf
+        return values.permyriad(given, limit=values.UNBOUNDED_SHARE) if given else math.inf
     return given if isinstance(given, int) else values.size(given)
 
 

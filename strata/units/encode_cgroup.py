@@ -58,7 +58,7 @@ block_weight = values.Integer(10, 1000, "a weight")
 
 def cpu_quota(text: str) -> int:
     """A percentage of one CPU as microseconds per second."""
-    share = values.permyriad(text, limit=None)
+    share = values.permyriad(text, limit=values.UNBOUNDED_SHARE)
     if share == 0:
         raise InvalidArgument("cannot read 0%: a CPU quota must be above zero")
     return share * 100

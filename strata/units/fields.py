@@ -82,8 +82,8 @@ def text(value: object) -> str:
 
 
 def filled(value: object) -> str:
-    """One line of text that is not empty."""
-    if not text(value):
+    """One line of text that is not empty, nor is to systemd, which leaves out spaces around a value."""
+    if not text(value).strip():
         raise InvalidArgument("must not be empty")
     return text(value)
 
@@ -216,7 +216,7 @@ def _takes(reader: Callable[[str], int], written: str) -> bool:
 
 def cpu_quota(written: str) -> int:
     """A percentage of one CPU; more than 100% is more than one CPU."""
-    value = values.permyriad(written, limit=None)
+    value = values.permyriad(written, limit=values.UNBOUNDED_SHARE)
     if value == 0:
         raise InvalidArgument("must be above 0%")
     return value

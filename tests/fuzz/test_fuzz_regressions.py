@@ -17,6 +17,7 @@ from strata import values
 from strata.cli import cp_tree
 from strata.cli.cp_tree import Unpacking
 from strata.config import OwnerSettings, load
+from strata.embedded import record as embedded
 from strata.errors import Internal, InvalidArgument, Unavailable
 from strata.installation import record as installation
 from strata.paths import Paths
@@ -284,3 +285,25 @@ def test_a_mask_that_64_bits_do_not_hold_is_refused(mask: str) -> None:
 
 def test_a_mask_may_have_all_of_64_bits() -> None:
     assert kernel.core_filter("0xffffffffffffffff") == kernel.core_filter("F" * 16) == 2**64 - 1
+
+
+@pytest.mark.parametrize("share", ["99999999999999999999999999999999999999900%", "21474836.48%"])
+def test_a_share_that_systemd_cannot_hold_is_refused(share: str) -> None:
+    """It was sent to systemd, or rather was not: the encoder of D-Bus failed."""
+    with pytest.raises(InvalidArgument, match="a percentage of at most 21474836%"):
+        TABLE["Service"]["CPUQuota"].encode((share,))
+
+
+def test_a_socket_that_listens_at_spaces_alone_is_refused() -> None:
+    """To systemd that was no address, and the unit one that listens nowhere."""
+    with pytest.raises(manifest.ManifestError, match=r"socket\.listen must not be empty"):
+        manifest.parse('command = ["/x"]\n[socket]\nlisten = " "\n', "web", "web.toml")
+
+
+def test_a_record_of_a_systemd_that_began_at_no_time_there_is_cannot_be_read(tmp_path: Path) -> None:
+    """A number that JSON may hold, and no integer can."""
+    paths = Paths(tmp_path, tmp_path, tmp_path)
+    said = '{"runtime_dir":"/r","state_dir":"/s","pid":7,"start_time":1e9999}'
+    embedded.path_of(tmp_path).write_text(said)
+    with pytest.raises(Internal, match="remove it and run"):
+        embedded.read(paths)
