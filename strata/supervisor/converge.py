@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from collections.abc import Set as AbstractSet
 
 from strata.errors import StrataError, Unavailable
 from strata.supervisor.board import Board
@@ -58,18 +59,25 @@ class Converge:
         """Let a service be started once more: its declaration has changed."""
         self._attempted.discard(name)
 
-    def stays(self, service: Service) -> bool:
-        """Whether it is not well, and neither systemd nor anybody here is about to start it."""
+    def staying(self) -> AbstractSet[str]:
+        """The services that are not well, and that neither systemd nor anybody here is about to start."""
+        found: set[str] = set()
+        for service in self.board.services.values():  # what a service comes after is before it
+            if self._stays(service, found):
+                found.add(service.name)
+        return found
+
+    def held_by(self, service: Service, staying: AbstractSet[str]) -> Service | None:
+        """What it comes after, if that one is not on its way to be Healthy."""
+        needed = [self.board.services[name] for name in service.manifest.after if name in self.board.services]
+        return next((one for one in needed if one.state is S.STOPPED or one.name in staying), None)
+
+    def _stays(self, service: Service, before: AbstractSet[str]) -> bool:
         if service.turn.locked() or service.name in self._under_way or not is_over(service.status):
             return False
         if service.state is S.DECLARED and service.name not in self._attempted:
-            return self.held_by(service) is not None
+            return self.held_by(service, before) is not None
         return service.state in (S.DECLARED, S.CRASHED, S.QUARANTINED)
-
-    def held_by(self, service: Service) -> Service | None:
-        """What it comes after, if that one is not on its way to be Healthy."""
-        needed = [self.board.services[name] for name in service.manifest.after if name in self.board.services]
-        return next((one for one in needed if one.state is S.STOPPED or self.stays(one)), None)
 
     async def close(self) -> None:
         """Start nothing more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -89,7 +90,8 @@ def status(room: Room, _call: Call, _params: Empty) -> dict[str, Any]:
 
 def list_services(room: Room, _call: Call, _params: Empty) -> dict[str, Any]:
     """Every service in dependency order."""
-    return {"services": [_row(room, service) for service in room.board.services.values()]}
+    staying = room.converge.staying()
+    return {"services": [_row(room, service, staying) for service in room.board.services.values()]}
 
 
 async def start(room: Room, call: Call, params: NameParams) -> dict[str, str]:
@@ -127,7 +129,7 @@ async def describe(room: Room, _call: Call, params: NameParams) -> dict[str, Any
         await room.operations.look(service)
     manifest = service.manifest
     seen = service.status
-    return _row(room, service) | {
+    return _row(room, service, room.converge.staying()) | {
         "description": manifest.description,
         "source": manifest.source,
         "core": manifest.core,
@@ -168,7 +170,7 @@ async def events(room: Room, _call: Call, params: EventsParams) -> AsyncIterator
         yield event
 
 
-def _row(room: Room, service: Service) -> dict[str, Any]:
+def _row(room: Room, service: Service, staying: AbstractSet[str]) -> dict[str, Any]:
     seen = service.status
     row: dict[str, Any] = {
         "name": service.name,
@@ -180,16 +182,20 @@ def _row(room: Room, service: Service) -> dict[str, Any]:
         "memory_bytes": seen.memory_bytes,
     }
     waits = service.on_demand and service.listening and not seen.running and service.state is S.DECLARED
-    flags = {"waits": waits, "stays": not waits and room.converge.stays(service)}
-    return row | ({"why": reason} if (reason := _reason(room, service)) else {}) | {k: v for k, v in flags.items() if v}
+    flags = {"waits": waits, "stays": not waits and service.name in staying}
+    return (
+        row
+        | ({"why": reason} if (reason := _reason(room, service, staying)) else {})
+        | {k: v for k, v in flags.items() if v}
+    )
 
 
-def _reason(room: Room, service: Service) -> str:
+def _reason(room: Room, service: Service, staying: AbstractSet[str]) -> str:
     """Why it is not well, "" when it is."""
     if service.state in (S.HEALTHY, S.STOPPED):
         return service.unstartable
     reason = service.unstartable or why(service.status)
-    held = room.converge.held_by(service) if service.state is S.DECLARED and not reason else None
+    held = room.converge.held_by(service, staying) if service.state is S.DECLARED and not reason else None
     return f"it comes after {held.name}, which is {held.state}" if held else reason
 
 
