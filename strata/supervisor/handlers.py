@@ -183,11 +183,8 @@ def _row(room: Room, service: Service, staying: AbstractSet[str]) -> dict[str, A
     }
     waits = service.on_demand and service.listening and not seen.running and service.state is S.DECLARED
     flags = {"waits": waits, "stays": not waits and service.name in staying}
-    return (
-        row
-        | ({"why": reason} if (reason := _reason(room, service, staying)) else {})
-        | {k: v for k, v in flags.items() if v}
-    )
+    more = {"why": _reason(room, service, staying), **flags}
+    return row | {name: value for name, value in more.items() if value}
 
 
 def _reason(room: Room, service: Service, staying: AbstractSet[str]) -> str:
