@@ -34,6 +34,7 @@ from strata.errors import (
     ResourceExhausted,
     StrataError,
     Unauthenticated,
+    Unavailable,
 )
 from strata.sockets import listen
 from strata.sockets.method import Call, Method
@@ -229,8 +230,8 @@ def slurp(source: int, room: Room) -> bytes:
         while data := os.read(source, 1 << 20):
             room.blocking.set()
             parts += data
-            if parts.endswith(b"PAUSE"):
-                room.cancelled.wait(DEADLINE)
+            if parts.endswith(b"PAUSE") and room.cancelled.wait(DEADLINE):
+                raise Unavailable("cannot put: the worker was killed")
     finally:
         os.close(source)
     return bytes(parts)

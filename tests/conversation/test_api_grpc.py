@@ -465,6 +465,7 @@ def test_half_an_upload_never_becomes_a_file(door: Opened, client: Client) -> No
     assert door.room.blocking.wait(DEADLINE)
     made.cancel()
     typing.done()
+    door.room.cancelled.set()
     until(lambda: door.room.asked and not door.pending(), "the upload is over")
     assert door.room.files == {}
 
