@@ -177,9 +177,10 @@ def _environment() -> jinja2.Environment:
 
 
 def single_line(value: object) -> object:
-    """Refuses a value that would end the line it is written in, or that systemd would read as a continuation."""
+    """Refuses a value that would end the line it is written in, or that systemd would read as a continuation: newer
+    ones take away the spaces behind it first."""
     text = str(value)
-    if any(ord(character) < 32 for character in text) or text.endswith("\\"):
+    if any(ord(character) < 32 for character in text) or text.rstrip().endswith("\\"):
         raise InvalidArgument(
             f"cannot write {text!r} into a unit: it must be one line that does not end in a backslash"
         )

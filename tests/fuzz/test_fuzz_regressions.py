@@ -34,7 +34,7 @@ from strata.sandbox.files.tarring import Archive
 from strata.sandbox.snapshots import Snapshots
 from strata.sockets import frame
 from strata.sockets.async_client import AsyncClient
-from strata.units import kernel, manifest, text
+from strata.units import kernel, manifest, render, text
 from strata.units.directives import TABLE
 
 
@@ -307,3 +307,10 @@ def test_a_record_of_a_systemd_that_began_at_no_time_there_is_cannot_be_read(tmp
     embedded.path_of(tmp_path).write_text(said)
     with pytest.raises(Internal, match="remove it and run"):
         embedded.read(paths)
+
+
+@pytest.mark.parametrize("end", ["\\", "\\ ", "\\ \u00a0"])
+def test_no_value_makes_the_next_line_its_own(end: str) -> None:
+    """A backslash before spaces at the end of a line: whether it joins the next line depends on systemd's version."""
+    with pytest.raises(InvalidArgument, match="must be one line that does not end in a backslash"):
+        render.single_line(f"/run/web.sock{end}")
