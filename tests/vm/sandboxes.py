@@ -77,10 +77,10 @@ with subtest("the pressure that a session is under is told"):
     assert pressure.startswith("some avg10="), pressure
 
 with subtest("who tells how a command ended is the last that the kernel ends when the session's memory is used up"):
-    machine.succeed("(strata-ctl run alice/kernel -- sleep 1234 >/dev/null 2>&1 & echo $! > /root/waiting)")
+    machine.succeed("strata-ctl run --detach alice/kernel -- sleep 1234")
     scores = f"for p in $(cat {group('kernel')}/%s/cgroup.procs); do cat /proc/$p/oom_score_adj; done"
     machine.wait_until_succeeds(f'[ "$({scores % "keepers"})" = -999 ]', timeout=60)
-    machine.succeed(f'[ "$({scores % "run-*"})" = 0 ]', "kill $(cat /root/waiting)")
+    machine.succeed(f'[ "$({scores % "run-*"})" = 0 ]', "pkill -f '[s]leep 1234'")
 
 with subtest("the sandbox service is killed: sessions live on, with their shells"):
     inside("kernel", "MEMORY=here")

@@ -74,7 +74,7 @@ def run(plan: dict[str, Any], fds: list[int], program: bytes) -> NoReturn:
 
 def _keep(plan: dict[str, Any], given: Descriptors, program: bytes) -> None:
     joining.join_cgroups(own := joining.open_cgroups(plan["keepers"]))
-    choice = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)  # in there, /proc does not know us
+    choice = _choice()  # in there, /proc does not know us
     given = given._replace(first=joining.first_process(given.first))
     failed_r, failed_w = os.pipe()
     fork = _fork_as_user if os.geteuid() else _fork_as_root
@@ -92,7 +92,7 @@ def _keep(plan: dict[str, Any], given: Descriptors, program: bytes) -> None:
     except OSError:
         os.kill(child, signal.SIGKILL)
         raise
-    for fd in {*own, choice, *way.opened, *given.others, failed_w, given.first}:
+    for fd in {*own, *choice, *way.opened, *given.others, failed_w, given.first}:
         os.close(fd)
     failure = os.read(failed_r, 4096)
     _, status, usage = os.wait4(child, 0)
@@ -135,11 +135,19 @@ def _hand_over(status: int, child: int, pidfd: int) -> None:
         raise
 
 
-def _outlive(choice: int) -> None:
-    """The last that the kernel ends when the session's memory is used up: whoever took it is to go, and be told of. An
-    ordinary user cannot say so (proc(5), oom_score_adj)."""
+def _choice() -> list[int]:
+    """A descriptor by which to say whom the kernel ends when memory is used up (proc(5), oom_score_adj); none for an
+    ordinary user, whose that file is not."""
     with contextlib.suppress(PermissionError):
-        os.write(choice, b"-999")
+        return [os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)]
+    return []
+
+
+def _outlive(choice: list[int]) -> None:
+    """Be the last of all: whoever took the memory is to go, and be told of. Without CAP_SYS_RESOURCE nobody is."""
+    with contextlib.suppress(PermissionError):
+        for fd in choice:
+            os.write(fd, b"-999")
 
 
 def _go_along(given: Descriptors, way: Way) -> None:
