@@ -33,15 +33,16 @@ def manager() -> Iterator[Manager]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def modern_manager() -> Iterator[Manager]:
-    """A private systemd of Debian 13 (257), for what Debian 12's (252) cannot do: RestartSteps and the like."""
+    """A private systemd of Debian 13 (257), for what Debian 12's (252) cannot do: RestartSteps and the like. A module's
+    own: a Strata on it that is taken down takes it along."""
     _require_modern_tree()
     with machine.private(_MODERN_TREE, carried.into(_MODERN_TREE)) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pure_manager() -> Iterator[Manager]:
     """As `modern_manager`, with cgroup2 alone, whatever the machine has beside it."""
     _require_modern_tree()
