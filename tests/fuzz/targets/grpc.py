@@ -152,7 +152,7 @@ def _judge(answer: bytes) -> None:
     """It is frames of HTTP/2; headers can be read, and statuses are the caller's fault, if anybody's."""
     for told in _heads(answer):
         if told.get("grpc-message") != _NO_TIMEOUT:
-        assert told.get("grpc-status") not in (_UNKNOWN, _INTERNAL), told
+            assert told.get("grpc-status") not in (_UNKNOWN, _INTERNAL), told
 
 
 def status(answer: bytes) -> str | None:
