@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.peers.contract import Box, Peer, Tools
+from strata import values
+from strata.config import LimitSettings
 from strata.sandbox.launcher import kernel
 from strata.sandbox.layers import image
 
-BYTES, INODES = 2_147_483_648, 262_144
+_SESSIONS = LimitSettings()
+BYTES, INODES = values.size(_SESSIONS.disk_max), _SESSIONS.inodes_max
 """As sessions have by default."""
 
 

@@ -59,7 +59,7 @@ class Collector:
         return len(piece) - len(kept)  # what is kept is little
 
 
-def oom_kills(ended: Ended, usage: Usage, group: Group) -> int:
+def killed_for_memory(ended: Ended, usage: Usage, group: Group) -> int:
     """Processes of the command in `group` that the kernel ended because the session's memory was used up; or, where its
     keeper says nothing, keepers: they are of that memory, too (launcher/spawn.py)."""
     lost = ended.message and not ended.stage

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from strata.sandbox import signalling
 from strata.sandbox.cgroup import Emptiness, Group, Usage
 from strata.sandbox.children import Child, Ended
-from strata.sandbox.collected import Collector, cost, elapsed, ending, oom_kills
+from strata.sandbox.collected import Collector, cost, elapsed, ending, killed_for_memory
 from strata.sandbox.plan import Wanted, output_pipe, reading
 from strata.sandbox.run import AGAIN_SECONDS
 from strata.sandbox.session import Session, SpawnPlan
@@ -63,7 +63,7 @@ class Foreground:
             await self._drain()
         finally:
             self._clean_up()
-        answer = ending(ended, why, oom_kills(ended, usage, self.group)) | elapsed(took) | cost(ended, usage)
+        answer = ending(ended, why, killed_for_memory(ended, usage, self.group)) | elapsed(took) | cost(ended, usage)
         if answer["ended"] == "timeout":
             answer["error"] = "command timeout"  # the predecessor's words (vector 140)
         output = self._output()

@@ -20,7 +20,7 @@ from strata.errors import NotFound
 from strata.sandbox import signalling
 from strata.sandbox.cgroup import Emptiness, Group
 from strata.sandbox.children import Child
-from strata.sandbox.collected import cost, elapsed, ending, oom_kills
+from strata.sandbox.collected import cost, elapsed, ending, killed_for_memory
 from strata.sandbox.shown import moment
 from strata.sandbox.stream import Stream
 
@@ -201,7 +201,7 @@ class Run:
         for stream in self.streams:
             stream.drain()
         usage = self.group.usage()
-        self.result = ending(ended, self._why, oom_kills(ended, usage, self.group))
+        self.result = ending(ended, self._why, killed_for_memory(ended, usage, self.group))
         self.result |= elapsed(took) | cost(ended, usage)
         self.streams[0].ring.note(json.dumps(self.result).encode())
         self._parts = self._parts._replace(child=None)
