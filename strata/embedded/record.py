@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from strata import programs
+from strata import processes, programs
 from strata.errors import UNREADABLE, Internal
 from strata.paths import Paths
 
@@ -92,28 +92,19 @@ def _parse(raw: dict[str, Any]) -> Embedded:
 
 def start_time(pid: int) -> int | None:
     """When a living process started, in clock ticks since boot; None for one that is gone or a zombie."""
-    fields = _stat(pid)
-    return None if not fields or fields[0] in "ZXx" else int(fields[19])
+    found = processes.stat(pid)
+    return None if found is None or found.dead else found.start
 
 
 def is_zombie(pid: int) -> bool:
     """Whether the process is dead and its parent has not asked about it yet."""
-    return _stat(pid)[:1] == ["Z"]
+    found = processes.stat(pid)
+    return found is not None and found.dead
 
 
 def _escaped(word: str) -> str:
     """A value in a D-Bus address, where some characters have a meaning of their own."""
     return "".join(ch if ch.isalnum() or ch in "-_/." else f"%{ord(ch):02x}" for ch in word)
-
-
-def _stat(pid: int) -> list[str]:
-    """/proc/PID/stat from its third field, the state, on (proc(5)); empty where there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    # The name in the second field may hold spaces and brackets: count from the last bracket on.
-    return stat.rpartition(")")[2].split()
 
 
 def _is_pid_one(pid: int) -> bool:

@@ -94,8 +94,9 @@ class Group(NamedTuple):
         with contextlib.suppress(FileNotFoundError):
             _write(self.tree / "cgroup.kill", "1")
 
-    def kill_but(self, spared: int) -> None:
-        """SIGKILL to every process in it but one; frozen meanwhile, so that none is born unseen."""
+    def kill_but(self, spared: int) -> set[int]:
+        """SIGKILL to every process in it but one; frozen meanwhile, so that none is born unseen. Those killed."""
+        killed: set[int] = set()
         for _ in range(_ROUNDS):
             self.freeze()
             doomed = [pid for pid in self.pids() if pid not in (spared, 0)]
@@ -104,7 +105,9 @@ class Group(NamedTuple):
                     os.kill(pid, signal.SIGKILL)
             self.thaw()
             if not doomed:
-                return
+                break
+            killed.update(doomed)
+        return killed
 
     def freeze(self) -> None:
         """Stop everything in it; see `frozen`."""
@@ -136,8 +139,7 @@ class Group(NamedTuple):
 
     def tasks(self) -> int:
         """Processes in it and below."""
-        own = len(_read(self.tree / "cgroup.procs").split())
-        return own + sum(child.tasks() for child in self.children())
+        return len(self.pids()) + sum(child.tasks() for child in self.children())
 
     def reset_peak(self) -> bool:
         """Begin to measure the peak anew; False where the kernel cannot (cgroup2: per descriptor, from 6.12 on)."""

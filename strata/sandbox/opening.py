@@ -29,8 +29,8 @@ from strata.sandbox.entrance import Entrance
 from strata.sandbox.launcher import channel
 from strata.sandbox.launching import Launcher
 from strata.sandbox.priming import Primer
-from strata.sandbox.record import Record
-from strata.sandbox.session import Groups, Session, root_plan
+from strata.sandbox.record import Record, root_plan
+from strata.sandbox.session import Groups, Session
 from strata.systemd.manager import Manager
 from strata.units.properties import encode
 from strata.units.render import render_scope

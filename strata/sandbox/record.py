@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from strata import processes, values
 from strata.config import LimitSettings
 from strata.errors import UNREADABLE, StrataError
 from strata.sandbox.ids import Key, key
@@ -90,13 +92,27 @@ def _decoded(content: bytes) -> Record | None:
 
 def start_of(pid: int) -> int:
     """When a process began, in clock ticks since boot; 0 when there is none of that number."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return int(file.read().rpartition(")")[2].split()[19])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
+    found = processes.stat(pid)
+    return found.start if found else 0
 
 
 def still_runs(record: Record | Unread) -> bool:
     """Whether the session's first process is the one that was recorded."""
     return record.init_pid > 0 and start_of(record.init_pid) == record.init_start
+
+
+def root_plan(record: Record, directory: Path) -> dict[str, Any]:
+    """What the root of a session is built from, as the launcher's forks take it."""
+    return {
+        "directory": str(directory),
+        "base": record.base,
+        "tools": list(record.tools),
+        "driver": record.driver,
+        "layers": list(record.layers),
+        "disk_bytes": values.size(record.limits.disk_max),
+        "inodes": record.limits.inodes_max,
+        "uid_base": record.uid_base,
+        "mapped": record.mapped,
+        "network": record.network,
+        "memory_bytes": values.size(record.limits.memory_max),
+    }

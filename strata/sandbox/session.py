@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import os
@@ -13,7 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from strata import values
 from strata.errors import Conflict, Internal, NotFound, ResourceExhausted
 from strata.sandbox import launching, tools
 from strata.sandbox.cgroup import Group
@@ -21,7 +21,7 @@ from strata.sandbox.children import Child, watch
 from strata.sandbox.entrance import Entrance
 from strata.sandbox.ids import Key
 from strata.sandbox.launching import Launcher
-from strata.sandbox.record import Record
+from strata.sandbox.record import Record, root_plan
 from strata.sandbox.spawning import with_master, with_pidfd
 from strata.sandbox.unkept import Unkept
 
@@ -84,7 +84,8 @@ class Session:
     def __init__(self, record: Record, directory: Path, groups: Groups, entrance: Entrance, launcher: Launcher) -> None:
         self.record, self.directory, self.groups, self.entrance = record, directory, groups, entrance
         self.key: Key = record.key
-        self.state = State.OPEN
+        self._state, self._moving = State.OPEN, asyncio.Event()
+        self._moving.set()
         self.last_used = time.monotonic()
         self.activities: dict[int, str] = {}
         self._launcher = launcher
@@ -202,6 +203,20 @@ class Session:
             self._workers -= 1
 
     @property
+    def state(self) -> State:
+        """What it is doing."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        (self._moving.clear if state is State.FROZEN else self._moving.set)()
+
+    async def thawed(self) -> None:
+        """Return as soon as it is not frozen."""
+        await self._moving.wait()
+
+    @property
     def closing(self) -> bool:
         """Whether it is about to be gone."""
         return self.state is State.CLOSING
@@ -266,20 +281,3 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
 }
 """Vector 153."""
-
-
-def root_plan(record: Record, directory: Path) -> dict[str, Any]:
-    """What the root of a session is built from, as the launcher's forks take it."""
-    return {
-        "directory": str(directory),
-        "base": record.base,
-        "tools": list(record.tools),
-        "driver": record.driver,
-        "layers": list(record.layers),
-        "disk_bytes": values.size(record.limits.disk_max),
-        "inodes": record.limits.inodes_max,
-        "uid_base": record.uid_base,
-        "mapped": record.mapped,
-        "network": record.network,
-        "memory_bytes": values.size(record.limits.memory_max),
-    }

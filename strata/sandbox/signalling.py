@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 
+from strata import processes
 from strata.errors import InvalidArgument
 from strata.sandbox.cgroup import Group
 
@@ -42,10 +43,10 @@ def send(group: Group, found: int, pids: list[int] | None = None) -> int:
 
 def send_to_program(group: Group, keeper: int, found: int, whole: bool) -> int:
     """Send a signal to the program that the keeper (a pid) waits for, or to its whole process group; to how many."""
-    first = [pid for pid in group.pids() if parent(pid) == keeper]
+    first = [pid for pid in group.pids() if (one := processes.stat(pid)) and one.parent == keeper]
     if not whole:
         return send(group, found, first)
-    members = [pid for pid in group.pids() if process_group(pid) in first]
+    members = [pid for pid in group.pids() if (one := processes.stat(pid)) and one.process_group in first]
     try:
         return len(members) if any(_send(group, pid, found, _PROCESS_GROUP) for pid in first) else 0
     except OSError as error:
@@ -68,21 +69,3 @@ def _send(group: Group, pid: int, found: int, flags: int = 0) -> bool:
         finally:
             os.close(pidfd)
     return False
-
-
-def parent(pid: int) -> int:
-    """The process that made it; 0 when it is gone (field 4 of /proc/PID/stat, proc(5))."""
-    return _stat(pid, 1)
-
-
-def process_group(pid: int) -> int:
-    """Its process group; 0 when it is gone (field 5)."""
-    return _stat(pid, 2)
-
-
-def _stat(pid: int, field: int) -> int:
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return int(file.read().rpartition(")")[2].split()[field])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0

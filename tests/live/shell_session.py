@@ -46,6 +46,9 @@ class PlainSession:
     def environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8"}
 
+    async def thawed(self) -> None:
+        """It always is."""
+
     async def spawn_unkept(self, plan: SpawnPlan, fds: Sequence[int], group: Group) -> Unkept:
         """As the launcher does: in its cgroup from its first instruction on, a child of somebody who waits for it."""
         given = dict(zip(plan.numbers, fds, strict=True))

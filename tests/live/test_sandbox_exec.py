@@ -166,6 +166,32 @@ def test_what_a_killed_room_was_running_is_ended_by_the_next(strata: Node, insid
     assert not [one for one in inside.processes() if "86506" in one]
 
 
+def test_a_frozen_session_stays_so_over_a_killed_room_and_its_shell_goes_on_afterwards(
+    strata: Node, inside: Inside
+) -> None:
+    execute(inside, "A=1; sleep 86507 &")
+    inside.call("freeze")
+    strata.kill("sandbox")
+    described = inside.call("describe")
+    assert described["state"] == "frozen"
+    assert inside.refusal("exec", command="true")[0] == 8
+    time.sleep(0.5)
+    shown = strata.manager.run(["sh", "-c", f"cat {described['cgroup']}/shell-*/cgroup.freeze"]).stdout
+    assert shown.split() == ["1", "1"]  # of the job, and of the shell that has moved away from it
+    inside.call("thaw")
+    result = execute(inside, "echo $A; jobs -r | wc -l")
+    assert (result["output"], result.get("shell")) == ("1\n1", None)
+
+
+def test_a_command_for_a_frozen_session_is_refused_at_once_while_another_stands_still_in_it(inside: Inside) -> None:
+    execute(inside, "true")
+    with inside.asked("exec", command="sleep 86508"):
+        until(lambda: [one for one in inside.processes() if "86508" in one], "it runs")
+        inside.call("freeze")
+        assert inside.refusal("exec", command="true")[0] == 8
+        inside.call("thaw")
+
+
 def test_describe_shows_the_shell(inside: Inside) -> None:
     execute(inside, "cd /tmp")
     shell = inside.call("describe")["shell"]

@@ -21,7 +21,10 @@ PROJECT = Path(__file__).parent.parent.parent
 # A part imports from lower floors and from itself, and nothing else of ours.
 FLOORS = (
     ("words", {"errors", "types"}),
-    ("ground", {"certificates", "config", "durable", "edition", "log", "paths", "programs", "settings", "values"}),
+    (
+        "ground",
+        {"certificates", "config", "durable", "edition", "log", "paths", "processes", "programs", "settings", "values"},
+    ),
     ("tools", {"units", "templates", "sockets", "policy"}),
     ("hands", {"systemd", "embedded", "client", "installation"}),
     ("rooms", {"supervisor", "registry", "identity", "fs", "sandbox"}),

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from strata import processes
 from strata.sandbox.launcher import joining, kernel
 from strata.sandbox.layers import image
 from strata.sandbox.layers.plan import DISK, LOWER, MARK, STAGE, Plan, lowers_of, read
@@ -73,12 +74,10 @@ def _enter(plan: Plan, init_pid: int) -> None:
 
 
 def _parent(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            # The name, in brackets, may hold anything (proc(5)).
-            return int(file.read().rpartition(")")[2].split()[1])
-    except FileNotFoundError as error:
-        raise ProcessLookupError(errno.ESRCH, "cannot see the layers of the session: it has ended") from error
+    found = processes.stat(pid)
+    if found is None:
+        raise ProcessLookupError(errno.ESRCH, "cannot see the layers of the session: it has ended")
+    return found.parent
 
 
 def _merged(lowers: list[str], mapped: bool) -> str:

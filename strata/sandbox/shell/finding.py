@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Finding a session's shell again after the room was restarted.
 
-What must be remembered lies beside the session's record, out of reach of those inside: which process it is, which
-cgroup it is in, which pipes it writes to. Everything else is asked of the kernel or of the shell itself.
+What must be remembered lies beside the session's record, out of reach of those inside: which process it is, and which
+pipes it writes to. Everything else is asked of the kernel or of the shell itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ _OUT = re.compile(r"out-(\d{1,9})")
 
 class _Known(msgspec.Struct, frozen=True):
     directory: str
-    group: str
     slot: int
     pid: int
     start: int  # of the process: tells it from a later one of that number
@@ -61,9 +60,7 @@ def last_serial(session: Session) -> int:
 
 def note(session: Session, shell: Resident) -> None:
     """Remember it, for the next room. Raises OSError."""
-    known = _Known(
-        os.path.basename(shell.place.path), shell.group.tree.name, shell.slot.number, shell.pid, start_of(shell.pid)
-    )
+    known = _Known(os.path.basename(shell.place.path), shell.slot.number, shell.pid, start_of(shell.pid))
     new = session.directory / f".{FILE}.new"
     new.write_bytes(msgspec.json.encode(known))
     new.replace(session.directory / FILE)
@@ -86,7 +83,10 @@ def adopt(session: Session, store: DescriptorStore, inside: str, inotify: Inotif
     scope = session.groups.scope
     found = None
     known = _known(session)
-    if known and _NAME.fullmatch(known.directory) and known.pid in (group := scope.make(known.group)).pids():
+    groups = [one for one in scope.children() if _NAME.fullmatch(one.tree.name)]
+    # Not written down: the room may have ended between a move and its note of it.
+    group = next((one for one in groups if known and known.pid in one.pids()), None)
+    if known and group and _NAME.fullmatch(known.directory):
         try:
             found = _resident(session, known, inside, group, stored.pop(_number(known.directory), None), inotify)
         except (OSError, Unavailable) as error:
@@ -95,7 +95,6 @@ def adopt(session: Session, store: DescriptorStore, inside: str, inotify: Inotif
     for number, fd in stored.items():
         os.close(fd)
         store.remove(stored_name(_KIND, session.key, number, _ROLE))
-    groups = [one for one in scope.children() if _NAME.fullmatch(one.tree.name)]
     own = found.group.tree if found else None
     slots = _slots(session, found.slot.number if found else 0, known.directory if known else "", inotify)
     return Found(found, tuple(slots), tuple(one for one in groups if one.tree != own))

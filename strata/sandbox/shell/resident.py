@@ -23,7 +23,7 @@ from strata.sandbox.inotify import Inotify
 from strata.sandbox.paced import PacedReader
 from strata.sandbox.session import Session, SpawnPlan
 from strata.sandbox.shell import kernel
-from strata.sandbox.shell.dialect import BEGIN, END, INPUT, TEXT, UNWIND, Dialect
+from strata.sandbox.shell.dialect import BEGIN, END, INPUT, TEXT, Dialect
 from strata.sandbox.shell.exchange import pipe, subdirectory, write
 from strata.sandbox.shell.meter import Meter
 from strata.sandbox.shell.report import Report, Reports
@@ -33,17 +33,8 @@ from strata.sockets.letting_go import CLOSER
 
 START_SECONDS = 10.0
 MOVE_SECONDS = 5.0
-IDLE_SECONDS = 0.1
 _CONTROL, _REPORT = "control", "report"
 _READ_BYTES = 65_536
-
-_ATTEMPTS: tuple[tuple[tuple[int, ...], float], ...] = (
-    ((signal.SIGCONT, UNWIND), 0.03),
-    ((signal.SIGCONT, signal.SIGINT), 0.05),  # blocked in a system call of its own, such as opening a FIFO
-    ((UNWIND, signal.SIGINT), 0.07),
-    ((UNWIND, signal.SIGINT), 0.10),
-)
-"""Signals that lead the shell back, and seconds to wait for it: 0.25 in all."""
 
 
 class Place(NamedTuple):
@@ -99,7 +90,7 @@ class Resident:
         when the shell does not do so."""
         number = self._next()
         asked = self._tell(self.dialect.move(self.place.path, number, *slot.names), number)
-        if await _within(asked, MOVE_SECONDS) is None:
+        if not await in_time(asked, MOVE_SECONDS) or asked.result() is None:
             raise Unavailable("cannot use the session's shell: it does not answer; try again")
         group.join(self.pid)
         self.slot, self.group = slot, group
@@ -107,19 +98,23 @@ class Resident:
         self.meter = Meter(group)
         self._take_writers()
 
-    async def interrupt(self) -> bool:
-        """Kill everything in the cgroup but the shell, and have it drop what it does; whether it is ready again."""
-        for signals, seconds in _ATTEMPTS:
-            if self.ended:
-                break
-            for one in signals:  # before the kill, so that the next command of a list is not begun
-                self._send(one)
-            with contextlib.suppress(FileNotFoundError):  # the session is being closed
-                self.group.kill_but(self.pid)
-            number = self._next()
-            if await _within(self._tell(self.dialect.back(self.place.path, number), number), seconds):
-                return True
-        return False
+    def ask_back(self) -> asyncio.Future[Report | None]:
+        """Have it say when it waits for a line; None when it is gone."""
+        number = self._next()
+        return self._tell(self.dialect.back(self.place.path, number), number)
+
+    def at_its_prompt(self) -> bool:
+        """While it runs a command it hides our pipes (`Dialect.run`); where that may not be seen, it is taken to."""
+        try:
+            there = os.stat(f"/proc/{self.pid}/fd/{self.dialect.numbers.report}")
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._report))
+
+    def signal(self, number: int) -> None:
+        """Send it one."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
 
     async def kill(self) -> None:
         """End it and everything in its cgroup."""
@@ -154,8 +149,8 @@ class Resident:
         """A shell that was just started: make it ready. Raises Unavailable."""
         self.slot = slot
         number = self._next()
-        report = await _within(self._tell(self.dialect.first(self.place.path, number), number), START_SECONDS)
-        if report is None:
+        answer = self._tell(self.dialect.first(self.place.path, number), number)
+        if not await in_time(answer, START_SECONDS) or answer.result() is None:
             ended = self.ended
             why = (ended.message or "it ended at once") if ended else "it does not answer"
             raise Unavailable(f"cannot start a shell in the session: {why}")
@@ -174,13 +169,6 @@ class Resident:
         self.known_as(pid)
         self.slot = slot
         self._take_writers()
-
-    async def come_back(self) -> bool:
-        """Whether it is ready: at once when it was idle, else once what it does was ended."""
-        number = self._next()
-        if await _within(self._tell(self.dialect.back(self.place.path, number), number), IDLE_SECONDS):
-            return True
-        return await self.interrupt()
 
     def _take_writers(self) -> None:
         """The order of writes is exact where the mode of the shell's own ends can be set (ptrace(2) access).
@@ -234,10 +222,6 @@ class Resident:
             if not answer.done():
                 answer.set_result(report)
 
-    def _send(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, number)
-
 
 async def start(session: Session, name: str, inside: str, group: Group, dialect: Dialect, inotify: Inotify) -> Resident:
     """A shell in a directory `name` of its own. Raises StrataError."""
@@ -284,10 +268,7 @@ async def _spawn(session: Session, place: Place, slot: Slot, group: Group, diale
         return await session.spawn_unkept(plan, [control, null, null, *slot.writers(), report], group)
 
 
-async def _within(answer: asyncio.Future[Report | None], seconds: float) -> Report | None:
-    """The report, or None when it did not come in time or the shell is gone."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await answer
-    except TimeoutError:
-        return None
+async def in_time(answer: asyncio.Future[Report | None], seconds: float) -> bool:
+    """Whether it is there within so many seconds, or by the time that a busy event loop gets to look."""
+    await asyncio.wait((answer,), timeout=seconds)
+    return answer.done()

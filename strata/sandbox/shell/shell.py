@@ -18,9 +18,10 @@ from strata.errors import StrataError
 from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.inotify import Inotify
 from strata.sandbox.session import Session, State
+from strata.sandbox.shell import recall
 from strata.sandbox.shell.gathered import Gathered
 from strata.sandbox.shell.outcome import End, Outcome, of_code, of_shell
-from strata.sandbox.shell.resident import Resident
+from strata.sandbox.shell.resident import Resident, in_time
 from strata.sandbox.shell.tenancy import Tenancy
 from strata.sandbox.shell.turn import Turn
 
@@ -105,6 +106,7 @@ class Shell:
     async def run(self, command: Command) -> Outcome:
         """Run a command when its turn comes. Raises ResourceExhausted when too many wait, StrataError when there can
         be no shell. Cancelling ends the command as its time-out would."""
+        self._session.check_running()  # now, and not only when its turn comes: what is frozen keeps the others waiting
         await self._turn.take()
         self._running = True
         try:
@@ -125,7 +127,7 @@ class Shell:
         try:
             end = await self._ended(current, command)
         except asyncio.CancelledError:
-            self._aftermath = self._loop.create_task(self._bring_back(current, current.interrupt()))
+            self._aftermath = self._loop.create_task(self._bring_back(current, recall.interrupt(current)))
             raise
         finally:
             current.slot.finish()  # before anything is killed: what the shell says of that is nobody's
@@ -133,7 +135,7 @@ class Shell:
                 current.done_with_input()
         seconds = time.monotonic() - started
         if end is None:
-            self._aftermath = self._loop.create_task(self._bring_back(current, current.interrupt()))
+            self._aftermath = self._loop.create_task(self._bring_back(current, recall.interrupt(current)))
             await asyncio.shield(self._aftermath)
             end = End("timeout", error=TIMED_OUT)
         cpu, peak = current.meter.cpu_ms, current.meter.memory_peak
@@ -141,12 +143,10 @@ class Shell:
 
     async def _ended(self, current: Resident, command: Command) -> End | None:
         """How it ended, or None when its time was over."""
-        try:
-            async with asyncio.timeout(command.seconds):
-                report = await current.run(command.text, command.stdin)
-        except TimeoutError:
+        answer = current.run(command.text, command.stdin)
+        if not await in_time(answer, command.seconds):
             return None
-        if report is not None:
+        if report := answer.result():
             return of_code(report.code, current.meter.oom_kills if report.code else 0)
         if self._session.state is State.CLOSING:
             return End("cancelled", error="the session was closed")
@@ -204,6 +204,7 @@ class Shell:
         current.slot.finish()
 
     async def _take_back(self, current: Resident) -> None:
-        await self._bring_back(current, current.come_back())
+        await self._session.thawed()
+        await self._bring_back(current, recall.come_back(current))
         if not current.ended:
             await self._tenancy.move(current)
