@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import importlib
 import os
@@ -15,7 +14,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from strata import programs
+from strata import files, programs
 from strata.cli import modes
 from strata.embedded import cgroups
 from strata.errors import Unavailable
@@ -52,20 +51,16 @@ def kernel() -> Finding:
 
 def openat2() -> Finding:
     """A seccomp filter (an old container runtime) may refuse what the kernel has."""
-    number = 437  # the same on every architecture (asm-generic/unistd.h)
-    how = (ctypes.c_uint64 * 3)(os.O_PATH | os.O_CLOEXEC, 0, 0x08)  # RESOLVE_BENEATH
-    libc = ctypes.CDLL(None, use_errno=True)
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fd = libc.syscall(ctypes.c_long(number), ctypes.c_int(root), b".", how, ctypes.c_size_t(ctypes.sizeof(how)))
+        os.close(files.openat2(root, b".", os.O_PATH, files.BENEATH))
+    except OSError as error:
+        why = errno.errorcode.get(error.errno or 0, "?")
+        mend = "run the container with a seccomp profile that allows openat2 (runc 1.0 or newer)"
+        return Finding("openat2", FAIL, f"the kernel refuses it ({why})", mend)
     finally:
         os.close(root)
-    if fd >= 0:
-        os.close(fd)
-        return Finding("openat2", OK, "files are opened beneath a token's prefix by the kernel")
-    why = errno.errorcode.get(ctypes.get_errno(), "?")
-    mend = "run the container with a seccomp profile that allows openat2 (runc 1.0 or newer)"
-    return Finding("openat2", FAIL, f"the kernel refuses it ({why})", mend)
+    return Finding("openat2", OK, "files are opened beneath a token's prefix by the kernel")
 
 
 def python() -> Finding:

@@ -119,10 +119,12 @@ def _each(verb: str, names: Sequence[str], params: dict[str, Any], as_json: bool
     paths, results = Paths.from_env(), []
     for name in dict.fromkeys(names):
         try:
-            result = call.call(paths, f"supervisor.svc.{verb}", {"name": name, **params}, timeout=timeout)
-            results.append({"name": name, "ok": True, **(result or {})})
+            result = call.call(paths, f"supervisor.svc.{verb}", {"name": name, **params}, timeout=timeout) or {}
+            results.append({"name": name, "ok": True, **result})
             if not as_json:
-                output.line(f"{name}: {printable((result or {}).get('status', 'done'))}")
+                output.line(f"{name}: {printable(result.get('status', 'done'))}")
+            if dependents := result.get("dependents"):
+                output.note(f"{printable(', '.join(dependents))}: declared to come after {name}, and left as they are")
         except StrataError as error:
             failure = {"code": error.code, "name": error.name, "message": error.message}
             results.append({"name": name, "ok": False, "error": failure})

@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from strata import files
 from strata.errors import InvalidArgument, PermissionDenied
 from strata.fs import filesystems, kernel, prefix
 from strata.fs.kernel import Stat
@@ -76,15 +77,15 @@ def _found(place: Place, cached: bool) -> Iterator[tuple[int, Stat]]:
 
 
 def _resolve(place: Place, flags: int, mode: int = 0, cached: bool = False) -> int:
-    only = kernel.CACHED if cached else 0
+    only = files.CACHED if cached else 0
     # An absolute link leads out of every prefix but `/`, where IN_ROOT follows it to where it points.
-    within = kernel.IN_ROOT if place.prefix == "/" else kernel.BENEATH
-    resolve = within | kernel.NO_MAGICLINKS | only
+    within = files.IN_ROOT if place.prefix == "/" else files.BENEATH
+    resolve = within | files.NO_MAGICLINKS | only
     path = os.fsencode(place.path)
     for attempt in range(_ATTEMPTS):
         try:
             with prefix.opened(place, only) as at:
-                return kernel.openat2(at, path, flags, resolve, mode)
+                return files.openat2(at, path, flags, resolve, mode)
         except OSError as error:
             if cached and error.errno == errno.EINVAL:  # a kernel before 5.12 knows no RESOLVE_CACHED
                 raise BlockingIOError(errno.EAGAIN, "no RESOLVE_CACHED") from error
@@ -96,10 +97,12 @@ def _resolve(place: Place, flags: int, mode: int = 0, cached: bool = False) -> i
 def _reopen(fd: int, found: Stat, place: Place, wanted: Wanted) -> Opened:
     is_dir = stat.S_ISDIR(found.mode)
     if not is_dir and not stat.S_ISREG(found.mode):
-        raise InvalidArgument(f"cannot open {place.path}: it is a {kind(found.mode)}, neither a file nor a directory")
+        raise InvalidArgument(
+            f"cannot open {place.path}: it is a {files.kind(found.mode)}, neither a file nor a directory"
+        )
     if is_dir and wanted.access != os.O_RDONLY:
         raise InvalidArgument(f"cannot open {place.path} for writing: it is a directory")
-    system = kernel.filesystem(fd)
+    system = files.filesystem(fd)
     if system in filesystems.KERNEL:
         # /proc/self/mem is a regular file; so are the switches in /sys. None of them is data of the machine's users.
         raise PermissionDenied(
@@ -124,7 +127,7 @@ def _take_or_create(place: Place, wanted: Wanted) -> Opened:
             fd = _resolve(place, os.O_CREAT | os.O_EXCL | wanted.access | os.O_NOCTTY, CREATED_MODE)
         except FileExistsError:
             continue  # made by another between our two looks
-        system = kernel.filesystem(fd)
+        system = files.filesystem(fd)
         return Opened(fd, False, system in filesystems.MEMORY, system in filesystems.LOCAL)
     raise FileExistsError(errno.EEXIST, "a link that leads nowhere, or it keeps appearing and vanishing")
 
@@ -135,19 +138,3 @@ def _truncate(fd: int) -> None:
     except OSError:
         os.close(fd)
         raise
-
-
-def kind(mode: int) -> str:
-    """What a mode says it is, in one word."""
-    return _KINDS.get(stat.S_IFMT(mode), "thing of an unknown kind")
-
-
-_KINDS = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "device",
-    stat.S_IFBLK: "device",
-}

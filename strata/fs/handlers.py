@@ -9,6 +9,7 @@ import stat
 from collections.abc import Awaitable
 from typing import Any
 
+from strata import files
 from strata.errors import InvalidArgument, PermissionDenied, StrataError
 from strata.fs import audit, beneath, kernel, listing, reading, writing
 from strata.fs.beneath import Opened, Wanted
@@ -192,7 +193,7 @@ async def _stat_slowly(room: Room, call: Call, place: Place) -> dict[str, Any]:
 
 def _shown(found: kernel.Stat) -> dict[str, Any]:
     return {
-        "kind": beneath.kind(found.mode),
+        "kind": files.kind(found.mode),
         "is_dir": stat.S_ISDIR(found.mode),
         "size": found.size,
         "mode": f"{stat.S_IMODE(found.mode):04o}",

@@ -15,10 +15,9 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from strata import files
 from strata.errors import PermissionDenied
-from strata.fs import kernel
 
-AT_FDCWD = -100
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
 _MOST_LINKS = 40  # as the kernel's own limit, path_resolution(7)
 
@@ -43,7 +42,7 @@ class Place(NamedTuple):
 
 @contextlib.contextmanager
 def opened(place: Place, cached: int) -> Iterator[int]:
-    """An O_PATH descriptor of the prefix. `cached` is kernel.CACHED or 0; with it EAGAIN says that the disk is needed.
+    """An O_PATH descriptor of the prefix. `cached` is files.CACHED or 0; with it EAGAIN says that the disk is needed.
 
     Raises OSError, or PermissionDenied when a link in the prefix is not to be trusted.
     """
@@ -52,7 +51,7 @@ def opened(place: Place, cached: int) -> Iterator[int]:
         if place.rest == ".":
             yield root
             return
-        flags = kernel.BENEATH | kernel.NO_SYMLINKS | cached
+        flags = files.BENEATH | files.NO_SYMLINKS | cached
         below = _refusing_links(place, root, os.fsencode(place.rest), flags)
         try:
             yield below
@@ -64,7 +63,7 @@ def opened(place: Place, cached: int) -> Iterator[int]:
 
 def _root(place: Place, cached: int) -> int:
     try:
-        return kernel.openat2(AT_FDCWD, os.fsencode(place.root), _DIRECTORY, kernel.NO_SYMLINKS | cached)
+        return files.openat2(files.AT_FDCWD, os.fsencode(place.root), _DIRECTORY, files.NO_SYMLINKS | cached)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
@@ -75,7 +74,7 @@ def _root(place: Place, cached: int) -> int:
 
 def _refusing_links(place: Place, at: int, path: bytes, resolve: int) -> int:
     try:
-        return kernel.openat2(at, path, _DIRECTORY, resolve)
+        return files.openat2(at, path, _DIRECTORY, resolve)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _untrusted(place) from error
@@ -89,7 +88,7 @@ def _walk(place: Place) -> int:
     try:
         while todo:
             safe = safe and _only_ours(os.fstat(here))
-            there = kernel.openat2(here, os.fsencode(todo.pop(0)), os.O_PATH | os.O_NOFOLLOW, kernel.NO_MAGICLINKS)
+            there = files.openat2(here, os.fsencode(todo.pop(0)), os.O_PATH | os.O_NOFOLLOW, files.NO_MAGICLINKS)
             status = os.fstat(there)
             if not stat.S_ISLNK(status.st_mode):
                 os.close(here)

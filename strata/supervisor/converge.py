@@ -128,7 +128,12 @@ class Converge:
     async def _forgive(self, service: Service) -> None:
         if service.state is not S.HEALTHY:
             return
-        await self.operations.manager.reset_failed(service.unit)
+        try:
+            await self.operations.manager.reset_failed(service.unit)
+        except StrataError as error:
+            log.warning("cannot forget the crashes of %s yet: %s", service.name, error.message)
+            self._watch_spell(service)  # after another spell
+            return
         self.board.events.tell("svc.recovered", service.name, "healthy for its whole crash window", unit=service.unit)
         await self.operations.look(service)
 

@@ -145,3 +145,10 @@ class Typist:
         envelope = self.type(method, **params)
         assert envelope["ok"] is True, envelope
         return envelope.get("result")
+
+
+def test_stop_tells_who_is_declared_to_come_after_and_is_left(disturbed: Node) -> None:
+    said = disturbed.ctl("stop", "fs", "identity")
+    disturbed.ctl("start", "identity", "fs")
+    assert said.stdout == "fs: stopped\nidentity: stopped\n"
+    assert said.stderr == "fs, sandbox: declared to come after identity, and left as they are\n"

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from strata import files
 from strata.errors import InvalidArgument, PermissionDenied, StrataError
-from strata.fs import beneath, kernel
+from strata.fs import beneath
 from strata.fs.beneath import Wanted
 from strata.fs.prefix import Place
 from strata.fs.refusals import refusal
@@ -152,14 +153,14 @@ def test_any_text_is_a_path_or_a_clear_refusal(text: str) -> None:
 @pytest.mark.parametrize("cached", [True, False])
 def test_an_unknown_kernel_flag_is_not_taken_for_a_path_at_fault(cached: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Linux before 5.12 answers EINVAL to RESOLVE_CACHED; the thread then does without."""
-    real = kernel.openat2
+    real = files.openat2
 
     def old(at: int, path: bytes, flags: int, resolve: int, mode: int = 0) -> int:
-        if resolve & kernel.CACHED:
+        if resolve & files.CACHED:
             raise OSError(22, "Invalid argument")
         return real(at, path, flags, resolve, mode)
 
-    monkeypatch.setattr(kernel, "openat2", old)
+    monkeypatch.setattr(files, "openat2", old)
     with tree([("a", "file")]) as root:
         if cached:
             with pytest.raises(BlockingIOError):
@@ -190,7 +191,7 @@ def test_directories_that_never_stop_changing_are_said(monkeypatch: pytest.Monke
 
     with tree([("a", "file")]) as root:
         place = place_of(str(root), "a")
-        monkeypatch.setattr(kernel, "openat2", busy)
+        monkeypatch.setattr(files, "openat2", busy)
         with pytest.raises(BlockingIOError) as caught:
             beneath.take(place)
     assert len(tries) == 16

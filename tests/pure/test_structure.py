@@ -23,7 +23,10 @@ FLOORS = (
     ("words", {"errors", "types"}),
     (
         "ground",
-        {"certificates", "config", "durable", "edition", "log", "paths", "processes", "programs", "settings", "values"},
+        {
+            *("certificates", "config", "durable", "edition", "files", "log", "paths", "processes", "programs"),
+            *("settings", "values"),
+        },
     ),
     ("tools", {"units", "templates", "sockets", "policy"}),
     ("hands", {"systemd", "embedded", "client", "installation"}),

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from strata import files
 from strata.sandbox.files import compare, overlay, places
 from strata.sandbox.files.compare import Difference, Pair, Status
 from strata.sandbox.files.overlay import Marks
@@ -70,7 +71,7 @@ def page(layers: Layers, after: Path = ()) -> tuple[list[dict[str, Any]], Path |
 
 def _told(change: Change) -> dict[str, Any]:
     told: dict[str, Any] = places.named(b"/" + b"/".join(change.path), "path")
-    told |= {"kind": change.kind, "type": places.kind(change.status.mode), "size": change.status.size}
+    told |= {"kind": change.kind, "type": files.kind(change.status.mode), "size": change.status.size}
     return told | {flag: True for flag in ("metadata", "deeper") if getattr(change, flag)}
 
 

@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""System calls for files that Python 3.11 has no name for, by ctypes: openat2, linkat of a nameless file, renameat2,
-fstatfs, syncfs and inotify. Loaded by the launcher once, so that a worker needs no file of the sandbox for them.
+"""System calls that only sessions' files need and Python 3.11 has no name for, by ctypes: linkat of a nameless file,
+renameat2, syncfs and inotify. Loaded by the launcher once, so that a worker needs no file of the sandbox for them.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import struct
 from typing import Final
-
-# openat2(2), linux/openat2.h
-NO_MAGICLINKS: Final = 0x02
-NO_SYMLINKS: Final = 0x04
-IN_ROOT: Final = 0x10
 
 RENAME_NOREPLACE: Final = 1
 
@@ -35,33 +29,15 @@ IN_DONT_FOLLOW: Final = 0x0200_0000
 IN_EXCL_UNLINK: Final = 0x0400_0000
 IN_ISDIR: Final = 0x4000_0000
 
-_SYS_OPENAT2: Final = 437  # the same number on every architecture (openat2(2), Linux 5.6)
-_AT_FDCWD: Final = -100
 _AT_EMPTY_PATH: Final = 0x1000
-_HOW: Final = struct.Struct("=QQQ")
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_syscall = _libc.syscall
-_syscall.restype = ctypes.c_long
-_fstatfs = _libc.fstatfs
-_fstatfs.argtypes = (ctypes.c_int, ctypes.c_char_p)
 _linkat = _libc.linkat
 _linkat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
 _renameat2 = _libc.renameat2
 _renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _add_watch = _libc.inotify_add_watch
 _add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
-
-
-def openat2(at: int | None, path: bytes, flags: int, resolve: int, mode: int = 0) -> int:
-    """A new close-on-exec descriptor of `path`, resolved from the descriptor `at` (None: the working directory)."""
-    how = _HOW.pack(flags | os.O_CLOEXEC, mode, resolve)
-    while True:
-        fd: int = _syscall(_SYS_OPENAT2, _AT_FDCWD if at is None else at, path, how, _HOW.size)
-        if fd >= 0:
-            return fd
-        if (number := ctypes.get_errno()) != 4:  # EINTR: a signal came while a slow file system worked
-            raise OSError(number, os.strerror(number))
 
 
 def link_nameless(fd: int, directory: int, name: bytes) -> None:
@@ -72,14 +48,6 @@ def link_nameless(fd: int, directory: int, name: bytes) -> None:
 def rename(directory: int, name: bytes, to_directory: int, to_name: bytes, flags: int = 0) -> None:
     """renameat2(2)."""
     _check(_renameat2(directory, name, to_directory, to_name, flags))
-
-
-def filesystem(fd: int) -> int:
-    """The magic number of the file system that an open descriptor lies on (statfs(2))."""
-    raw = ctypes.create_string_buffer(256)
-    _check(_fstatfs(fd, raw))
-    kind: int = struct.unpack_from("@l", raw)[0]
-    return kind & 0xFFFF_FFFF
 
 
 def syncfs(fd: int) -> None:

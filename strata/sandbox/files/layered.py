@@ -9,6 +9,7 @@ import os
 import stat
 from typing import Any, Final
 
+from strata import files
 from strata.errors import InvalidArgument, ResourceExhausted
 from strata.sandbox.files import archive, copying, diff, kernel, places, stage, transfer
 from strata.sandbox.files.archive import Choice, Left
@@ -73,12 +74,12 @@ def _write_path(out: Archive, root: int, place: bytes, choice: Choice) -> Left:
     directory, name = os.path.split(place.strip(b"/"))
     if name in (b".", b".."):
         raise InvalidArgument("cannot export: the path must end in a name", param="path")
-    resolve = kernel.IN_ROOT | kernel.NO_MAGICLINKS
-    above = kernel.openat2(root, directory or b".", os.O_RDONLY | os.O_DIRECTORY, resolve)
+    resolve = files.IN_ROOT | files.NO_MAGICLINKS
+    above = files.openat2(root, directory or b".", os.O_RDONLY | os.O_DIRECTORY, resolve)
     try:
         if not stat.S_ISDIR(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
             return archive.write_one(out, above, name, choice)
-        top = kernel.openat2(above, name, os.O_RDONLY | os.O_DIRECTORY, kernel.NO_SYMLINKS | kernel.NO_MAGICLINKS)
+        top = files.openat2(above, name, os.O_RDONLY | os.O_DIRECTORY, files.NO_SYMLINKS | files.NO_MAGICLINKS)
         try:
             return archive.write_tree(out, top, choice)
         finally:

@@ -16,8 +16,8 @@ import stat
 from collections.abc import Iterator
 from typing import Any, Final
 
+from strata import files
 from strata.errors import InvalidArgument, PermissionDenied
-from strata.sandbox.files import kernel
 
 HOME: Final = b"/root"
 _LINKS: Final = 40  # as many as the kernel follows (path_resolution(7))
@@ -74,11 +74,11 @@ def named(raw: bytes, key: str = "name") -> dict[str, str]:
     return {key: text} if text.encode() == raw else {key: text, f"{key}_b64": base64.b64encode(raw).decode("ascii")}
 
 
-def resolve(place: bytes, flags: int, at: int | None = None) -> int:
+def resolve(place: bytes, flags: int, at: int = files.AT_FDCWD) -> int:
     """Open with openat2, links followed unless `flags` has O_NOFOLLOW. The caller closes. Raises OSError."""
     for attempt in range(_ATTEMPTS):
         try:
-            return kernel.openat2(at, place, flags, kernel.NO_MAGICLINKS)
+            return files.openat2(at, place, flags, files.NO_MAGICLINKS)
         except OSError as error:
             if error.errno != errno.EAGAIN or attempt == _ATTEMPTS - 1:
                 raise
@@ -122,13 +122,13 @@ def _open(place: bytes, wanted: int, flags: int) -> int:
 
 def _check(place: bytes, fd: int, mode: int, wanted: int) -> None:
     if stat.S_IFMT(mode) != wanted:
-        raise InvalidArgument(f"cannot open {shown(place)}: it is a {kind(mode)}, not a {kind(wanted)}")
+        raise InvalidArgument(f"cannot open {shown(place)}: it is a {files.kind(mode)}, not a {files.kind(wanted)}")
     stored(place, fd)
 
 
 def stored(place: bytes, fd: int) -> None:
     """Raises PermissionDenied for what lies in an interface of the kernel, such as /proc."""
-    system = kernel.filesystem(fd)
+    system = files.filesystem(fd)
     if system in INTERFACES:
         raise PermissionDenied(f"cannot open {shown(place)}: it is part of {INTERFACES[system]}, not a stored file")
 
@@ -139,7 +139,7 @@ def parent(place: bytes, follow: bool = False) -> Iterator[tuple[int, bytes]]:
 
     Raises OSError, and InvalidArgument for a path that ends in no name (`/`, `.`, `..`).
     """
-    fd, name = _split(None, place)
+    fd, name = _split(files.AT_FDCWD, place)
     try:
         for _ in range(_LINKS if follow else 0):
             target = _link(fd, name)
@@ -157,7 +157,7 @@ def parent(place: bytes, follow: bool = False) -> Iterator[tuple[int, bytes]]:
         os.close(fd)
 
 
-def _split(at: int | None, place: bytes) -> tuple[int, bytes]:
+def _split(at: int, place: bytes) -> tuple[int, bytes]:
     directory, name = os.path.split(place.rstrip(b"/"))
     if name in (b"", b".", b".."):
         raise InvalidArgument(f"cannot use {shown(place)}: the path must end in a name")
@@ -175,27 +175,11 @@ def _link(directory: int, name: bytes) -> bytes | None:
         raise
 
 
-def kind(mode: int) -> str:
-    """What a mode says it is, in one word."""
-    return _KINDS.get(stat.S_IFMT(mode), "thing of an unknown kind")
-
-
 def status(found: os.stat_result) -> dict[str, Any]:
     """What is told of every file: kind, size in bytes, mode in octal, mtime in seconds since 1970."""
     return {
-        "kind": kind(found.st_mode),
+        "kind": files.kind(found.st_mode),
         "size": found.st_size,
         "mode": f"{stat.S_IMODE(found.st_mode):04o}",
         "mtime": found.st_mtime_ns / 1_000_000_000,
     }
-
-
-_KINDS = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "device",
-    stat.S_IFBLK: "device",
-}

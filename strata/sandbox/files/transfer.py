@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from strata import files
 from strata.errors import Conflict, InvalidArgument, NotFound, ResourceExhausted
 from strata.sandbox.files import kernel, places
 from strata.sandbox.files.refusals import Reasons, telling
@@ -91,7 +92,7 @@ def _replaced(directory: int, name: bytes, doing: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(found.st_mode):
-        raise Conflict(f"cannot {doing}: a {places.kind(found.st_mode)} is there")
+        raise Conflict(f"cannot {doing}: a {files.kind(found.st_mode)} is there")
     return found
 
 
@@ -251,7 +252,7 @@ def check_descriptor(fds: list[int], useless: int) -> None:
 def most_into(fd: int) -> int:
     """How many bytes may be written to a descriptor. A file in memory takes that of who writes: the session's, whose
     limit is for what runs in it."""
-    in_memory = stat.S_ISREG(os.fstat(fd).st_mode) and kernel.filesystem(fd) in _MEMORY
+    in_memory = stat.S_ISREG(os.fstat(fd).st_mode) and files.filesystem(fd) in _MEMORY
     return MOST_IN_MEMORY if in_memory else _ENDLESS
 
 

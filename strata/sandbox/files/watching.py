@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from strata import files
 from strata.errors import InvalidArgument, ResourceExhausted
 from strata.sandbox.files import kernel, places
 from strata.sandbox.files.refusals import telling
@@ -80,7 +81,7 @@ def _root(place: bytes) -> tuple[bytes, bytes | None]:
         if stat.S_ISDIR(found.st_mode):
             return place.rstrip(b"/") or b"/", None
         if not stat.S_ISREG(found.st_mode):
-            raise InvalidArgument(f"cannot watch {places.shown(place)}: it is a {places.kind(found.st_mode)}")
+            raise InvalidArgument(f"cannot watch {places.shown(place)}: it is a {files.kind(found.st_mode)}")
     directory, name = os.path.split(place)
     return directory, name
 
