@@ -83,18 +83,20 @@ def test_160_who_tells_the_end_of_a_command_is_not_what_the_kernel_ends_for_memo
 
 
 @pytest.mark.parametrize("way", ["run", "exec"])
-def test_160_a_fork_bomb_stays_within_the_sessions_tasks(small: Cell, bystander: Cell, way: str) -> None:
-    """Others are answered meanwhile, and when its time is over nothing of it is left."""
+def test_160_a_fork_bomb_stays_within_the_sessions_tasks(strata: Node, bystander: Cell, way: str) -> None:
+    """Others are answered meanwhile, and when its time is over nothing of it is left. It has the memory for that many:
+    else the kernel would end its first process, sooner or later, and with it the command."""
     argv = ["/usr/bin/python3", "-c", BOMB]
     more: dict[str, Any] = {"argv": argv} if way == "run" else {"command": f"/usr/bin/python3 -c '{BOMB}'"}
-    with small.asked(way, timeout_ms=1500, **more) as connection:
-        until(lambda: small.call("usage")["tasks"] > 30, "it has forked")
-        assert_prompt(bystander)
-        assert small.call("usage")["tasks"] <= SMALL["tasks_max"]
-        said = connection.reply()["result"]
-    assert said["ended"] == "timeout", said
-    until(lambda: small.call("usage")["tasks"] < 10, "nothing of it is left")
-    assert_prompt(small)
+    with opened(strata, OWNER, "bombed", limits={**SMALL, "memory_max": "256M"}) as found:
+        with found.asked(way, timeout_ms=1500, **more) as connection:
+            until(lambda: found.call("usage")["tasks"] > 30, "it has forked")
+            assert_prompt(bystander)
+            assert found.call("usage")["tasks"] <= SMALL["tasks_max"]
+            said = connection.reply()["result"]
+        assert said["ended"] == "timeout", said
+        until(lambda: found.call("usage")["tasks"] < 10, "nothing of it is left")
+        assert_prompt(found)
 
 
 @pytest.mark.parametrize("background", [False, True])
