@@ -157,6 +157,32 @@ class Calls(AbstractHandler):
         self._changed()
 
 
+class Outlet(asyncio.Transport):
+    """A transport as the library uses one. What is written to one that is closed goes nowhere, as with asyncio's own;
+    uvloop's raises RuntimeError, and a call may be about to answer when its connection is lost."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+
+    def write(self, data: Any) -> None:
+        """As the transport, while it is open."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """As the transport."""
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """As the transport."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """As the transport."""
+        return self._transport.get_extra_info(name, default)
+
+
 class Http2(H2Protocol):
     """One connection. `gone` is told when it is lost."""
 
@@ -173,7 +199,7 @@ class Http2(H2Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        super().connection_made(transport)
+        super().connection_made(Outlet(self._transport))
         self.connection._connection.encoder = BoundedEncoder()
         for event in _IGNORED:
             self.processor.processors[event] = _ignore
