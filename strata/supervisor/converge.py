@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 from strata.errors import StrataError, Unavailable
 from strata.supervisor.board import Board
@@ -21,6 +22,13 @@ RETRY_SECONDS = 1.0
 """Before a start is tried again that failed because systemd did not answer."""
 
 
+class Spell(NamedTuple):
+    """How long a service has been Healthy in one invocation (systemd.exec(5), $INVOCATION_ID) after a crash."""
+
+    invocation: str
+    timer: asyncio.TimerHandle
+
+
 class Converge:
     """Starts what is declared; each service once, for afterwards systemd restarts it."""
 
@@ -29,7 +37,7 @@ class Converge:
         self._attempted: set[str] = set()
         self._under_way: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._spells: dict[str, asyncio.TimerHandle] = {}
+        self._spells: dict[str, Spell] = {}
         self._open = False
         board.listeners.append(self._service_changed)
 
@@ -82,8 +90,8 @@ class Converge:
     async def close(self) -> None:
         """Start nothing more."""
         self._open = False
-        for timer in self._spells.values():
-            timer.cancel()
+        for spell in self._spells.values():
+            spell.timer.cancel()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -92,10 +100,11 @@ class Converge:
         return Seen(service.state, service.digest, service.stop_wished, service.name in self._attempted)
 
     def _service_changed(self, service: Service, before: S) -> None:
-        if service.state is before:
+        spell = self._spells.get(service.name)
+        if service.state is before and spell and spell.invocation == service.status.invocation_id:
             return
-        self._watch_spell(service)
-        if service.state is S.HEALTHY:
+        self._watch_spell(service)  # it may have crashed and be Healthy again before it was looked at
+        if service.state is S.HEALTHY and service.state is not before:
             self.go()
 
     async def _start(self, service: Service) -> None:
@@ -117,13 +126,14 @@ class Converge:
 
     def _watch_spell(self, service: Service) -> None:
         """Who stays Healthy for the whole crash window begins anew: no restarts counted, the first delay again."""
-        timer = self._spells.pop(service.name, None)
-        if timer:
-            timer.cancel()
+        spell = self._spells.pop(service.name, None)
+        if spell:
+            spell.timer.cancel()
         if service.state is S.HEALTHY and service.status.restarts and self._open:
             window = service.manifest.restart.window_sec
             loop = asyncio.get_running_loop()
-            self._spells[service.name] = loop.call_later(window, lambda: self._spawn(self._forgive(service)))
+            timer = loop.call_later(window, lambda: self._spawn(self._forgive(service)))
+            self._spells[service.name] = Spell(service.status.invocation_id, timer)
 
     async def _forgive(self, service: Service) -> None:
         if service.state is not S.HEALTHY:
