@@ -77,7 +77,8 @@ def clean(paths: Paths, timeout: float = 20.0) -> bool:
         return False
     # Without a record nobody knows who made the directories: they go if nothing is in them.
     own = (paths.runtime_dir, paths.state_dir, paths.state_dir / "private")
-    with contextlib.suppress(FileNotFoundError):  # somebody else who cleans up takes away what it lies in
+    # Somebody else who cleans up takes it away meanwhile, or what it lies in.
+    with contextlib.suppress(FileNotFoundError, FileExistsError):
         paths.runtime_dir.mkdir(parents=True, exist_ok=True)
     stop(found._replace(made=found.made or own), timeout)
     ready.reaped(found.pid, 3.0)

@@ -100,5 +100,5 @@ def test_inside_a_shells_parent_has_no_number(cell: Cell) -> None:
 
 def test_a_shell_that_cannot_be_executed_says_why(cell: Cell) -> None:
     cell.call("exec", command="rm /bin; exit")
-    code, message = cell.refusal("exec", command=":")
-    assert (code, message) == (6, "cannot start a shell in the session: No such file or directory")
+    said = {cell.refusal("exec", command=":") for _ in range(50)}  # it may be said before who it is
+    assert said == {(6, "cannot start a shell in the session: No such file or directory")}

@@ -209,7 +209,7 @@ def _become(plan: dict[str, Any], given: Descriptors, way: Way, failed: int, pro
         _exec(plan["argv"], plan["env"])
     except OSError as error:
         record = {"stage": stage, "errno": error.errno, "message": str(error.strerror or error)}
-        os.write(failed, json.dumps(record).encode())
+        _say(failed, record)
     finally:
         os._exit(127)
 
