@@ -7,22 +7,13 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from shell_session import Bench, new_shell, with_bench
+from shell_session import Bench, new_shell, until, with_bench
 
 from strata.sandbox.descriptor_store import DescriptorStore, name
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for cgroups of its own")
-
-
-async def until(holds: Callable[[], Any], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 def processes(bench: Bench) -> list[int]:
@@ -219,16 +210,11 @@ def test_cost_is_of_the_command_alone() -> None:
 # --- a new room
 
 
-def leave_and_take_back(bench: Bench) -> None:
-    bench.shell = new_shell(bench.session, bench.inotify)
-    bench.shell.adopt()
-
-
 def test_a_new_room_finds_the_shell_with_its_state() -> None:
     async def body(bench: Bench) -> None:
         await bench.run("A=1; cd /tmp; set -e; sleep 100 &")
         await bench.shell.leave()
-        leave_and_take_back(bench)
+        bench.take_back()
         result = await bench.run("echo $A; pwd; jobs -r | wc -l; [[ -o errexit ]] && echo on")
         assert result["output"] == "1\n/tmp\n1\non"
         assert "shell" not in result
@@ -247,7 +233,7 @@ def test_a_new_room_ends_what_the_old_one_was_running(command: str) -> None:
         running = asyncio.create_task(bench.run(command))
         await until(lambda: old.summary()["state"] == "busy")
         await asyncio.sleep(0.05)
-        leave_and_take_back(bench)  # the old one knows nothing of it, as when it was killed
+        bench.take_back()  # the old one knows nothing of it, as when it was killed
         assert await bench.output("echo ok $A") == "ok 1"
         await until(lambda: len(processes(bench)) == 1)
         running.cancel()
@@ -262,7 +248,7 @@ def test_a_new_room_notices_that_the_shell_is_gone() -> None:
         await bench.shell.leave()
         bench.session.processes[0].send_signal(signal.SIGKILL)
         bench.session.processes[0].wait()
-        leave_and_take_back(bench)
+        bench.take_back()
         assert bench.shell.busy
         assert await bench.output("echo ok") == "ok"
 
