@@ -15,6 +15,7 @@ from strata.identity import audit, issuer
 from strata.identity import params as p
 from strata.identity.issuer import Issued, Issuer
 from strata.identity.keys import KeyStore
+from strata.identity.lifetimes import Verifier
 from strata.identity.revocations import Revocations
 from strata.identity.verifiers import Verifiers
 from strata.policy import ratelimit
@@ -132,13 +133,9 @@ async def revocations(room: Room, call: Call, params: p.RevocationsParams) -> di
     """What was revoked after `since`, and the keys: at once if there is news, else within `wait_ms`."""
     if not 0 <= params.wait_ms <= MOST_WAIT_MS or params.since < 0:
         raise InvalidArgument(f"wait_ms must lie between 0 and {MOST_WAIT_MS}, and since not below 0")
-    if not (room.gate.is_operator(call.peer) or call.peer.uid in _DYNAMIC_UIDS):
-        return await _news(room, params)  # may read along, but nobody waits for a stranger's confirmation
-    async with room.verifiers.polling((call.peer.uid, call.peer.pid, params.verifier), params.since):
-        return await _news(room, params)
-
-
-async def _news(room: Room, params: p.RevocationsParams) -> dict[str, Any]:
+    # Anybody may read along, but nobody waits for a stranger's confirmation.
+    if params.verifier and (room.gate.is_operator(call.peer) or call.peer.uid in _DYNAMIC_UIDS):
+        room.verifiers.acknowledge(Verifier(call.peer.pid, params.verifier), params.since)
     if params.since and params.since == room.revocations.revision and params.wait_ms:
         await room.verifiers.news(params.wait_ms / 1000)
     page = room.revocations.page(params.since)

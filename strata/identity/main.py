@@ -22,6 +22,7 @@ from strata.identity.verifiers import Verifiers
 from strata.paths import Paths
 from strata.policy.gate import Gate
 from strata.policy.trust import Trust
+from strata.sockets import listen
 from strata.sockets.server import Server
 from strata.systemd import daemon
 from strata.systemd.audit import Denials
@@ -55,8 +56,8 @@ def _room(directory: Path, settings: Settings) -> Iterator[Room]:
         trust.revoke(revoked.cap_ids())
         trust.set_keys(store.verifying())
         gate = Gate(trust, settings.operators)
-        verifiers = Verifiers(restarted)
-        yield Room(store, Issuer(store, settings.node_id, settings.identity), revoked, verifiers, trust, gate)
+        with contextlib.closing(Verifiers(restarted, listen.stored())) as verifiers:
+            yield Room(store, Issuer(store, settings.node_id, settings.identity), revoked, verifiers, trust, gate)
     finally:
         revoked.close()
 

@@ -61,4 +61,10 @@ class RevocationsParams(msgspec.Struct, frozen=True):
 
     since: Annotated[int, Meta(description="revision already taken; 0 asks for all")] = 0
     wait_ms: Annotated[int, Meta(description="how long to wait for news, at most 60000")] = 0
-    verifier: Annotated[str, Meta(description="a name that stays the same over the polls of one connection")] = ""
+    verifier: Annotated[
+        str,
+        Meta(
+            description="the follower's name, the same over its polls and connections: `identity.revoke` waits for its "
+            "confirmation until its process ends; without one it only reads along"
+        ),
+    ] = ""

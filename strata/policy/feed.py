@@ -77,7 +77,7 @@ async def following(
 
 async def follow(trust: Trust, socket: Path, wait_ms: int = WAIT_MS) -> None:
     """Keep `trust` current for ever; returns only by cancellation."""
-    delay, away = 0.0, False
+    name, delay, away = new_req_id(), 0.0, False
     while True:
         await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311  jitter, no secret
         delay = min(max(_FIRST_DELAY, 2 * delay), _LONGEST_DELAY)
@@ -85,7 +85,7 @@ async def follow(trust: Trust, socket: Path, wait_ms: int = WAIT_MS) -> None:
             async with contextlib.AsyncExitStack() as stack:
                 client = await AsyncClient.connect(socket)
                 stack.callback(client.close)
-                async for _ in _pages(trust, client, wait_ms):
+                async for _ in _pages(trust, client, wait_ms, name):
                     delay, away = _FIRST_DELAY, False
         except StrataError as error:
             log.log(logging.DEBUG if away else logging.INFO, "identity is away, trying again: %s", error.message)
@@ -94,9 +94,9 @@ async def follow(trust: Trust, socket: Path, wait_ms: int = WAIT_MS) -> None:
             log.exception("cannot take what identity says, trying again")
 
 
-async def _pages(trust: Trust, client: AsyncClient, wait_ms: int) -> AsyncIterator[Page]:
+async def _pages(trust: Trust, client: AsyncClient, wait_ms: int, name: str) -> AsyncIterator[Page]:
     """Ask, take, acknowledge by asking again. Every connection begins with a whole snapshot."""
-    since, snapshot, name = 0, None, new_req_id()
+    since, snapshot = 0, None
     while True:
         params = {"since": since, "wait_ms": wait_ms, "verifier": name}
         page = _read(await client.call("identity.revocations", params, timeout=wait_ms / 1000 + 10))

@@ -32,7 +32,6 @@ from strata.errors import (
     Unavailable,
 )
 from strata.identity import keys, main, revocations, seed
-from strata.identity.verifiers import Verifiers
 from strata.paths import Paths
 from strata.policy.feed import following
 from strata.policy.token import FORMATS, public_key, verify
@@ -535,7 +534,7 @@ def test_a_revocation_survives_kill_9_before_its_answer(made: Path) -> None:
         cap = identity.call("identity.issue", **FS)
         with Client(identity.path, DEADLINE) as verifier, Client(identity.path, DEADLINE) as revoker:
             # A verifier that never confirms keeps the answer back for a second: the kill comes before it.
-            verifier.call("identity.revocations", {"since": 0})
+            verifier.call("identity.revocations", {"verifier": "silent"})
             revoker._send("identity.revoke", {"cap_id": cap["cap_id"]}, "", "")
             wait_for(lambda: cap["cap_id"] in (made / "identity" / revocations.FILE).read_text())
             identity.end(signal.SIGKILL)
@@ -690,33 +689,22 @@ def test_a_poll_out_of_bounds_is_refused(identity: Served, params: dict[str, int
 
 def test_a_revocation_waits_a_second_for_a_silent_verifier_and_says_so(identity: Served) -> None:
     with identity.client() as silent:
-        silent.call("identity.revocations", {"since": 0})
+        silent.call("identity.revocations", {"verifier": "silent"})
         began = time.monotonic()
         assert identity.call("identity.revoke", cap_id="x") == {"status": "revoked", "unconfirmed": 1}
         assert 0.5 < time.monotonic() - began < 3
 
 
-def test_after_a_restart_a_revocation_waits_for_verifiers_that_are_still_on_their_way() -> None:
-    """Else it would be confirmed by all of nobody, and taken by a service whose poll waits in the queue behind it."""
-
-    async def go() -> None:
-        known = Verifiers(restarted=True)
-        revoking = asyncio.create_task(known.confirmed(5))
-        await asyncio.sleep(0)
-        async with known.polling("late", 0):
-            assert not revoking.done()
-        async with known.polling("late", 5):
-            assert await revoking == 0
-        assert await known.confirmed(6) == 1, "one that is known and silent is counted"
-
-    asyncio.run(go())
+def test_who_reads_along_without_a_name_holds_up_nobody(identity: Served) -> None:
+    with identity.client() as reader:
+        assert reader.call("identity.revocations")["reset"]
+        assert identity.call("identity.revoke", cap_id="x") == {"status": "revoked"}
 
 
-def test_of_a_first_start_nobody_is_waited_for() -> None:
-    async def go() -> None:
-        assert await asyncio.wait_for(Verifiers().confirmed(5), 0.9) == 0
-
-    asyncio.run(go())
+@pytest.mark.parametrize("name", ["a/b", "a b", "a\n", "n" * 65])
+def test_a_verifier_of_an_odd_name_is_refused(identity: Served, name: str) -> None:
+    with pytest.raises(InvalidArgument, match="verifier"):
+        identity.call("identity.revocations", verifier=name)
 
 
 def test_a_stranger_who_never_confirms_holds_up_nobody(identity: Served) -> None:
