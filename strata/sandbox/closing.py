@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from strata.errors import Internal, NotFound, Unavailable
-from strata.sandbox.cgroup import Emptiness, Group
+from strata.sandbox.cgroup import Group
+from strata.sandbox.cgroup_events import Emptiness
 from strata.sandbox.ids import Key
 from strata.sandbox.layers import erase
 from strata.sandbox.record import Record

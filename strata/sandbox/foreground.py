@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from strata.sandbox import signalling
-from strata.sandbox.cgroup import Emptiness, Group, Usage
+from strata.sandbox.cgroup import Group, Usage
+from strata.sandbox.cgroup_events import Emptiness
 from strata.sandbox.children import Child, Ended
 from strata.sandbox.collected import Collector, cost, elapsed, ending, killed_for_memory
 from strata.sandbox.plan import Wanted, output_pipe, reading

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The launcher as the room sees it: requests that can be awaited, children whose end is told, work that is answered.
+"""The launcher as the room sees it: requests that can be awaited, and children whose end is told.
 
 Should the launcher die, a new one is started; what it had forked goes on, because all that matters about a fork comes
 over descriptors of its own.
@@ -16,13 +16,12 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from strata.errors import BY_CODE, Internal, InvalidArgument, StrataError, Unavailable
+from strata.errors import InvalidArgument, Unavailable
 from strata.sandbox import interpreter
 from strata.sandbox.launcher import channel
-from strata.sandbox.lines import Lines
 from strata.sandbox.outgoing import Outgoing
 from strata.sandbox.plan import reading
 from strata.sockets.letting_go import CLOSER
@@ -33,7 +32,6 @@ FORK_SECONDS = 20.0
 """It answers in milliseconds; one that is so late hangs."""
 
 _READ_BYTES = 65_536
-_LONGEST_SENTENCE = 16_384  # names two paths, which are at most 4096 bytes each
 _BOUND = {"LD_BIND_NOW": "1"}
 """So that each symbol is looked up once and not by every fork anew, into pages of its own (ld.so(8))."""
 
@@ -223,74 +221,6 @@ def kill(process: Forked) -> None:
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
     os.close(process.pidfd)
-
-
-async def work(launcher: Launcher, plan: Mapping[str, Any], fds: Sequence[int]) -> dict[str, Any]:
-    """Run one function of the launcher's WORKS table and wait for its result. Raises StrataError.
-
-    `plan` has work, arguments, keepers and inside. Cancelling kills the worker.
-    """
-    result: dict[str, Any] = {}
-    async for message in _answers(launcher, plan, fds):
-        result = message.get("result", result)
-    return result
-
-
-async def stream(
-    launcher: Launcher, plan: Mapping[str, Any], fds: Sequence[int]
-) -> AsyncGenerator[dict[str, Any], None]:
-    """As `work`, for a function that yields: each of its items."""
-    async with contextlib.aclosing(_answers(launcher, plan, fds)) as answers:
-        async for message in answers:
-            if "item" in message:
-                yield message["item"]
-
-
-async def _answers(
-    launcher: Launcher, plan: Mapping[str, Any], fds: Sequence[int]
-) -> AsyncGenerator[dict[str, Any], None]:
-    reply_r, reply_w = os.pipe2(os.O_CLOEXEC)
-    try:
-        process = await launcher.fork("work", plan, [reply_w, *fds])
-    except BaseException:
-        os.close(reply_r)
-        raise
-    finally:
-        os.close(reply_w)
-    lines = Lines(reply_r)
-    finished = False
-    try:
-        async for line in lines:
-            message = _said(line)
-            if "error" in message:
-                raise _error(message["error"])
-            finished = "result" in message
-            yield message
-        if not finished:
-            raise Internal("cannot finish: the worker ended without an answer; the journal has the details")
-    finally:
-        lines.close()
-        kill(process)
-
-
-def _said(line: bytes) -> dict[str, Any]:
-    """One message of a worker, which is the session's user: one that was taken over may say anything."""
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        message = None
-    if not isinstance(message, dict) or not all(isinstance(part, dict) for part in message.values()):
-        raise Internal("cannot finish: what the worker answers makes no sense")
-    return message
-
-
-def _error(said: dict[str, Any]) -> StrataError:
-    """A worker's error. Code 0 is the system's: what the caller asked for does not go on those files."""
-    code, details = said.get("code"), said.get("details")
-    kind = InvalidArgument if code == 0 else BY_CODE.get(code if isinstance(code, int) else 0, Internal)
-    error = kind(str(said.get("message", ""))[:_LONGEST_SENTENCE])
-    error.details = details if isinstance(details, dict) else {}
-    return error
 
 
 def _encoded(message: dict[str, Any]) -> bytes:

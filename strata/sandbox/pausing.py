@@ -8,7 +8,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from strata.errors import Unavailable
-from strata.sandbox.cgroup import Emptiness, Group
+from strata.sandbox.cgroup import Group
+from strata.sandbox.cgroup_events import Emptiness
 from strata.sandbox.session import Session, State
 
 FREEZE_SECONDS = 5.0

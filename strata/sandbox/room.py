@@ -16,7 +16,7 @@ from strata.policy.ratelimit import Buckets
 from strata.sandbox import closing
 from strata.sandbox import record as records
 from strata.sandbox.bounds import check_room
-from strata.sandbox.cgroup import Emptiness
+from strata.sandbox.cgroup_events import Emptiness
 from strata.sandbox.changes import Changes, told
 from strata.sandbox.closing import Remains
 from strata.sandbox.descriptor_store import DescriptorStore

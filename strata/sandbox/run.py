@@ -18,7 +18,8 @@ import msgspec
 
 from strata.errors import NotFound
 from strata.sandbox import signalling
-from strata.sandbox.cgroup import Emptiness, Group
+from strata.sandbox.cgroup import Group
+from strata.sandbox.cgroup_events import Emptiness
 from strata.sandbox.children import Child
 from strata.sandbox.collected import cost, elapsed, ending, killed_for_memory
 from strata.sandbox.shown import moment

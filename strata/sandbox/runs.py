@@ -15,7 +15,8 @@ import msgspec
 
 from strata.errors import UNREADABLE, NotFound, ResourceExhausted, StrataError
 from strata.sandbox import descriptor_store
-from strata.sandbox.cgroup import Emptiness, Group
+from strata.sandbox.cgroup import Group
+from strata.sandbox.cgroup_events import Emptiness
 from strata.sandbox.children import Child, watch
 from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.foreground import Foreground

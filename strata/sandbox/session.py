@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from strata.errors import Conflict, Internal, NotFound, ResourceExhausted
-from strata.sandbox import launching, tools
+from strata.sandbox import launching, tools, worker
 from strata.sandbox.cgroup import Group
 from strata.sandbox.children import Child, watch
 from strata.sandbox.entrance import Entrance
@@ -138,7 +138,7 @@ class Session:
     async def work(self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         """Run a function of the launcher's WORKS table inside the session. Raises StrataError."""
         with self._at_work(name):
-            return await launching.work(self._launcher, self._work(name, arguments), [self.entrance.init, *fds])
+            return await worker.result(self._launcher, self._work(name, arguments), [self.entrance.init, *fds])
 
     async def stream(
         self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()
@@ -146,7 +146,7 @@ class Session:
         """As `work`, for a function that yields."""
         with self._at_work(name):
             plan = self._work(name, arguments)
-            items = launching.stream(self._launcher, plan, [self.entrance.init, *fds])
+            items = worker.items(self._launcher, plan, [self.entrance.init, *fds])
             async with contextlib.aclosing(items):  # a caller who takes no more ends the worker now
                 async for item in items:
                     yield item
@@ -155,7 +155,7 @@ class Session:
         """Run a function outside, in a mount namespace of its own; it is given what the root was built from."""
         with self._at_work(name):
             plan = self._work(name, {"root": root_plan(self.record, self.directory), **arguments}, inside=False)
-            return await launching.work(self._launcher, plan, fds)
+            return await worker.result(self._launcher, plan, fds)
 
     async def stream_on_layers(
         self, name: str, arguments: Mapping[str, Any], fds: Sequence[int] = ()
@@ -163,7 +163,7 @@ class Session:
         """As `work_on_layers`, for a function that yields."""
         with self._at_work(name):
             plan = self._work(name, {"root": root_plan(self.record, self.directory), **arguments}, inside=False)
-            items = launching.stream(self._launcher, plan, fds)
+            items = worker.items(self._launcher, plan, fds)
             async with contextlib.aclosing(items):
                 async for item in items:
                     yield item

@@ -23,7 +23,7 @@ import msgspec
 from strata import durable, values
 from strata.config import OwnerSettings
 from strata.errors import UNREADABLE, Conflict, NotFound, ResourceExhausted
-from strata.sandbox.cgroup import Emptiness
+from strata.sandbox.cgroup_events import Emptiness
 from strata.sandbox.files import removing
 from strata.sandbox.ids import check
 from strata.sandbox.pausing import paused, thaw

@@ -19,7 +19,8 @@ import termios
 from typing import Any, NamedTuple
 
 from strata.sandbox import signalling
-from strata.sandbox.cgroup import Emptiness, Group
+from strata.sandbox.cgroup import Group
+from strata.sandbox.cgroup_events import Emptiness
 from strata.sandbox.children import Child, Ended
 from strata.sandbox.paced import PacedReader
 from strata.sandbox.replay import Marks

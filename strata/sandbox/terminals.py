@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from strata.errors import Conflict, Internal, NotFound, ResourceExhausted, StrataError
 from strata.sandbox import descriptor_store
-from strata.sandbox.cgroup import Emptiness
+from strata.sandbox.cgroup_events import Emptiness
 from strata.sandbox.children import watch
 from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.ids import check

@@ -18,6 +18,7 @@ from unittest.mock import Mock
 
 from strata.sandbox import cgroup
 from strata.sandbox.cgroup import Group
+from strata.sandbox.cgroup_events import Emptiness
 from strata.sandbox.descriptor_store import DescriptorStore
 from strata.sandbox.ids import Key
 from strata.sandbox.inotify import Inotify
@@ -112,7 +113,7 @@ async def bench(shell: str = "/bin/bash", output_max: int = 1_048_576) -> AsyncI
     finally:
         await made.close()
         top.kill()
-        emptiness = cgroup.Emptiness()
+        emptiness = Emptiness()
         assert await emptiness.wait(top, 10)
         emptiness.close()
         for process in session.processes:

@@ -23,7 +23,7 @@ import msgspec
 from hostile.script import Script, pieces
 
 from strata.errors import StrataError
-from strata.sandbox import launching
+from strata.sandbox import worker
 from strata.sandbox.cgroup import Usage
 from strata.sandbox.children import Child, Ended
 from strata.sandbox.collected import Collector, cost, ending, fitted
@@ -154,11 +154,11 @@ def _true_word(said: bytes, ended: Ended) -> bool:
 async def _work(parts: list[bytes]) -> None:
     fake = cast(Launcher, _Fake(parts))
     with contextlib.suppress(StrataError):
-        result = await launching.work(fake, {}, ())
+        result = await worker.result(fake, {}, ())
         assert isinstance(result, dict)
     error: StrataError | None = None
     try:
-        async for item in launching.stream(fake, {}, ()):
+        async for item in worker.items(fake, {}, ()):
             assert isinstance(item, dict)
     except StrataError as raised:
         error = raised
