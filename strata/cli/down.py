@@ -57,7 +57,7 @@ def take_down(paths: Paths, timeout: float = PATIENCE) -> None:
     for deed in did or ["nothing of Strata runs here"]:
         output.line(deed)
     if paths.state_dir.is_dir():
-        output.line(f"keys, revocations and snapshots stay in {paths.state_dir}")
+        output.line(f"keys, revocations, snapshots and empty disk images stay in {paths.state_dir}")
     if left:
         output.note(f"left in {paths.runtime_dir}, not Strata's own: {', '.join(left)}")
     if private is not None and record.is_zombie(private.pid):
