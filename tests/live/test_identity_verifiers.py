@@ -51,3 +51,11 @@ def test_a_service_that_has_ended_is_waited_for_by_nobody(strata: Node) -> None:
     strata.call("supervisor.svc.stop", {"name": "fs"})
     assert strata.call("identity.revoke", {"cap_id": issued.cap_id}) == {"status": "revoked"}
     strata.settle()
+
+
+def test_services_that_were_killed_and_came_back_confirm(strata: Node) -> None:
+    """And of those processes that they had before, nothing is kept."""
+    for name in ("fs", "identity", "sandbox"):
+        strata.kill(name)
+    for _ in range(2):
+        assert strata.call("identity.revoke", {"cap_id": strata.issue().cap_id}) == {"status": "revoked"}
