@@ -83,9 +83,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     used = getattr(item, "funcargs", {})
     if report.failed and report.when != "teardown":  # by then the systemd may be gone, as it should be
-        for name in ("manager", "modern_manager", "pure_manager"):
-            if isinstance(used.get(name), Manager):
-                report.sections.append((f"journal of the {name}", used[name].journal_tail()))
+        for name, value in used.items():
+            manager = value if isinstance(value, Manager) else getattr(value, "manager", None)
+            if isinstance(manager, Manager):
+                report.sections.append((f"journal of the {name}", manager.journal_tail()))
     return report
 
 

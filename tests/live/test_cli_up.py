@@ -22,13 +22,14 @@ pytestmark = [
 ]
 
 MANIFESTS = {
-    "broken": 'command = ["/bin/false"]\n[restart]\ncrashes = 1\n',
+    "broken": 'command = ["/bin/false"]\ntype = "notify"\n[restart]\ncrashes = 1\n',
     "once": 'command = ["/bin/false"]\n[unit.Service]\nRestart = "no"\n',
     "behind": 'command = ["/bin/sleep", "infinity"]\nafter = ["broken"]\n',
     "farther": 'command = ["/bin/sleep", "infinity"]\nafter = ["behind", "fs"]\n',
     "well": 'command = ["/bin/sleep", "infinity"]\nafter = ["api"]\n',
 }
-"""One is Quarantined, one Crashed, two wait for the first, and the last becomes Healthy after all of the core."""
+"""One is Quarantined, one Crashed, two wait for the first, and the last becomes Healthy after all of the core. 
+The first is to say when it is ready: one that is so as soon as it runs may let others start before it has ended."""
 
 TOLD = (
     "broken is Quarantined: it exited with status 1; "

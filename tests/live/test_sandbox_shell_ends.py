@@ -105,7 +105,7 @@ def test_a_shell_that_cannot_be_led_back_is_replaced() -> None:
         started = time.monotonic()
         result = await bench.run("trap '' INT 60; while :; do :; done", 0.2)
         assert (result["ended"], result["shell"]) == ("timeout", "ended")
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 4, "one that did not get to run is given five seconds"
         result = await bench.run("echo ok $LOST; ls")
         assert (result["output"], result["shell"]) == ("ok\nkept", "restarted")
 
