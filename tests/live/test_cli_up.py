@@ -28,7 +28,7 @@ MANIFESTS = {
     "farther": 'command = ["/bin/sleep", "infinity"]\nafter = ["behind", "fs"]\n',
     "well": 'command = ["/bin/sleep", "infinity"]\nafter = ["api"]\n',
 }
-"""One is Quarantined, one Crashed, two wait for the first, and the last becomes Healthy after all of the core. 
+"""One is Quarantined, one Crashed, two wait for the first, and the last becomes Healthy after all of the core.
 The first is to say when it is ready: one that is so as soon as it runs may let others start before it has ended."""
 
 TOLD = (
