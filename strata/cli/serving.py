@@ -16,6 +16,7 @@ import click
 from strata import config, programs
 from strata.cli import call, down, modes, output, status, up
 from strata.cli.modes import Manager
+from strata.embedded import boot
 from strata.errors import Conflict, InvalidArgument, Unavailable
 from strata.paths import Paths
 from strata.units import context, names
@@ -64,6 +65,7 @@ def _serve(paths: Paths, mode: Mode | None, settings: config.Settings) -> int:
         signal.signal(number, _stop)
     ours = False
     try:
+        boot.await_end(paths)
         if call.answers(paths):
             _refuse_other_settings(modes.current(paths))
         else:

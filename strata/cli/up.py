@@ -60,6 +60,7 @@ def shown(paths: Paths, as_json: bool = False) -> int:
 
 def start(paths: Paths, mode: Mode | None, deadline: float) -> bool:
     """Make the directories and bring all up; false when it runs already. Raises StrataError."""
+    boot.await_end(paths)
     if not call.answers(paths):
         _choice(paths, mode)  # before anything is made: where nothing can run, nothing is left
     directories.make(paths)

@@ -14,13 +14,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from strata import processes
 from strata.embedded import cgroups, lock, mountpoints, plan, ready, record, scratch
 from strata.embedded.enter import run, shell
 from strata.embedded.record import Embedded
 from strata.errors import Conflict, NotFound, Unavailable
 from strata.paths import Paths
 
-__all__ = ["Embedded", "boot", "clean", "find", "run", "shell", "stop"]
+__all__ = ["Embedded", "await_end", "boot", "clean", "find", "run", "shell", "stop"]
 
 # systemd starts halt.target on it, which in a container ends PID 1 when all is stopped (systemd(1), SIGNALS).
 _HALT = signal.SIGRTMIN + 3
@@ -54,6 +55,24 @@ def find(paths: Paths) -> Embedded | None:
     """The private systemd of this runtime directory; None where none lives."""
     found = record.read(paths)
     return found if found is not None and found.alive() else None
+
+
+def await_end(paths: Paths, timeout: float = 10.0) -> None:
+    """Wait, so many seconds at most, for a private systemd that was killed: what runs on it ends with it, and answers
+    until it has (PID 1 of a namespace is gone last, pid_namespaces(7))."""
+    left = record.read(paths)
+    if left is None or left.alive():
+        return
+    try:
+        pidfd = os.pidfd_open(left.pid)
+    except ProcessLookupError:
+        return
+    try:
+        found = processes.stat(left.pid)
+        if found is not None and found.start == left.start_time:
+            ready.gone(pidfd, timeout)
+    finally:
+        os.close(pidfd)
 
 
 def stop(embedded: Embedded, timeout: float = 20.0) -> None:

@@ -20,6 +20,7 @@ import pytest
 from machine import Manager
 from pystemd.dbuslib import DBusAddress
 
+from strata import processes
 from strata.embedded import boot, mountpoints, plan
 from strata.embedded.boot import Embedded
 from strata.errors import Conflict, Internal, InvalidArgument, Unavailable
@@ -390,6 +391,18 @@ def test_find_knows_a_living_one_only(embedded: Embedded, paths: Paths) -> None:
     assert boot.find(paths) == embedded
     os.kill(embedded.pid, signal.SIGKILL)
     _until(lambda: boot.find(paths) is None)
+
+
+def test_the_end_of_a_killed_one_is_awaited(embedded: Embedded, paths: Paths) -> None:
+    """It is not alive any more as soon as it ends; what runs on it is, and answers, until it has ended."""
+    boot.run(embedded, ["sh", "-c", "for i in $(seq 100); do sleep 600 </dev/null >/dev/null 2>&1 & done"])
+    boot.await_end(paths)
+    assert embedded.alive(), "one that lives is not waited for"
+    os.kill(embedded.pid, signal.SIGKILL)
+    _until(lambda: boot.find(paths) is None)
+    boot.await_end(paths)
+    found = processes.stat(embedded.pid)
+    assert found is None or found.dead
 
 
 def test_a_number_used_again_is_not_taken_for_it(embedded: Embedded) -> None:
