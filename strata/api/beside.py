@@ -14,8 +14,12 @@ async def together(first: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, N
     """The result of `first`, once all of them are done."""
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in (first, *others)]
     try:
-        results = await asyncio.gather(*tasks)
-        return results[0]  # type: ignore[no-any-return]
+        waiting = set(tasks)
+        while waiting:  # gather would forget that we were cancelled when one of them has just failed
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        return tasks[0].result()  # type: ignore[no-any-return]
     finally:
         await _ended(tasks)
 
