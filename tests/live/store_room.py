@@ -83,6 +83,8 @@ async def main(directory: Path, path: Path) -> None:
         sock = listen.bound(path)
         notify.notify("FDSTORE=1", "FDNAME=control", fds=[sock.fileno()])
         fill(store)
+        while store._waiting:  # a systemd that is busy has not heard of all yet
+            await asyncio.sleep(0.01)
     notify.notify("READY=1")
     await asyncio.Event().wait()
 
