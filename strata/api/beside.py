@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -12,34 +12,29 @@ T = TypeVar("T")
 
 async def together(first: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, None]) -> T:
     """The result of `first`, once all of them are done."""
-    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in (first, *others)]
-    try:
-        waiting = set(tasks)
-        while waiting:  # gather would forget that we were cancelled when one of them has just failed
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        return tasks[0].result()  # type: ignore[no-any-return]
-    finally:
-        await _ended(tasks)
+    begun = asyncio.create_task(first)
+    tasks = [begun, *(asyncio.create_task(work) for work in others)]
+    await _done(tasks, tasks)
+    return begun.result()
 
 
 async def beside(main: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, None]) -> T:
     """The result of `main`, as soon as that is done; then the others are cancelled."""
-    chief = asyncio.create_task(main)
-    tasks: list[asyncio.Task[Any]] = [chief, *(asyncio.create_task(work) for work in others)]
+    begun = asyncio.create_task(main)
+    await _done([begun], [begun, *(asyncio.create_task(work) for work in others)])
+    return begun.result()
+
+
+async def _done(wanted: Sequence[asyncio.Task[Any]], tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Until those that are wanted are done, or one of all has failed; then none runs any more. Not by asyncio.gather,
+    which forgets that we were cancelled when one has just failed."""
     try:
         waiting = set(tasks)
-        while not chief.done():
+        while not all(task.done() for task in wanted):
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-        return chief.result()
     finally:
-        await _ended(tasks)
-
-
-async def _ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
