@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from strata import processes
@@ -63,16 +63,10 @@ def await_end(paths: Paths, timeout: float = 10.0) -> None:
     left = record.read(paths)
     if left is None or left.alive():
         return
-    try:
-        pidfd = os.pidfd_open(left.pid)
-    except ProcessLookupError:
-        return
-    try:
+    with contextlib.suppress(ProcessLookupError), _held(left.pid) as pidfd:
         found = processes.stat(left.pid)
         if found is not None and found.start == left.start_time:
             ready.gone(pidfd, timeout)
-    finally:
-        os.close(pidfd)
 
 
 def stop(embedded: Embedded, timeout: float = 20.0) -> None:
@@ -147,17 +141,19 @@ def _end(embedded: Embedded, timeout: float) -> None:
 
 
 def _signal_and_wait(embedded: Embedded, number: int, timeout: float) -> None:
-    try:
-        pidfd = os.pidfd_open(embedded.pid)
-    except ProcessLookupError:
-        return
-    try:
+    with contextlib.suppress(ProcessLookupError), _held(embedded.pid) as pidfd:
         # Looked at again now that the pidfd holds it, so that no later process of the same number is hit.
         if embedded.alive():
             signal.pidfd_send_signal(pidfd, number)
             ready.gone(pidfd, timeout)
-    except ProcessLookupError:
-        return
+
+
+@contextlib.contextmanager
+def _held(pid: int) -> Iterator[int]:
+    """A pidfd, for which no later process of the same number can be taken. Raises ProcessLookupError."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        yield pidfd
     finally:
         os.close(pidfd)
 

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 import select
-import socket
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -78,10 +77,7 @@ class Lifetimes:
     def _keep(self, assignments: tuple[str, ...], fds: tuple[int, ...] = ()) -> None:
         """Never waits: a manager that is not listening must not hold up the revocations of all."""
         try:
-            sock = notify.connected()
-            if sock is not None:
-                with sock:
-                    notify.send(sock, assignments, fds, socket.MSG_DONTWAIT)
+            notify.notify(*assignments, fds=fds, wait=False)
         except OSError as error:
             log.warning("systemd does not take %s: %s", " ".join(assignments), error.strerror)
 

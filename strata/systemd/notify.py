@@ -9,9 +9,15 @@ import socket
 from collections.abc import Sequence
 
 
-def notify(*assignments: str, fds: Sequence[int] = ()) -> bool:
-    """Send `READY=1`, `FDSTORE=1` … to the service manager, waiting for room; False when there is none to tell."""
-    return _send(assignments, fds, 0)
+def notify(*assignments: str, fds: Sequence[int] = (), wait: bool = True) -> bool:
+    """Send `READY=1`, `FDSTORE=1` … to the service manager; False when there is none to tell. It waits for room, or
+    raises BlockingIOError."""
+    sock = connected()
+    if sock is None:
+        return False
+    with sock:
+        send(sock, assignments, fds, 0 if wait else socket.MSG_DONTWAIT)
+    return True
 
 
 def mention(*assignments: str) -> bool:
@@ -20,18 +26,9 @@ def mention(*assignments: str) -> bool:
     Never waits: a manager that is not listening must not stop the event loops of all that it manages.
     """
     try:
-        return _send(assignments, (), socket.MSG_DONTWAIT)
+        return notify(*assignments, wait=False)
     except OSError:
         return False
-
-
-def _send(assignments: Sequence[str], fds: Sequence[int], flags: int) -> bool:
-    sock = connected()
-    if sock is None:
-        return False
-    with sock:
-        send(sock, assignments, fds, flags)
-    return True
 
 
 def connected() -> socket.socket | None:
