@@ -72,6 +72,12 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
             os.close(fd)
 
 
+def crowd(known: Verifiers, life: Life) -> None:
+    """As many as may be."""
+    for number in range(MOST):
+        known.acknowledge(Verifier(life.pid, f"v{number}"), 5)
+
+
 def run(test: Coroutine[None, None, None]) -> None:
     asyncio.run(asyncio.wait_for(test, DEADLINE))
 
@@ -200,8 +206,7 @@ def test_a_systemd_that_takes_nothing_holds_up_nobody(
     async def go() -> None:
         with closing(Verifiers()) as known:
             began = time.monotonic()
-            for number in range(MOST):
-                known.acknowledge(Verifier(life.pid, f"v{number}"), 5)
+            crowd(known, life)
             assert time.monotonic() - began < SOON
 
     run(go())
@@ -211,8 +216,7 @@ def test_a_systemd_that_takes_nothing_holds_up_nobody(
 def test_verifiers_without_end_are_refused(life: Life) -> None:
     async def go() -> None:
         with closing(Verifiers()) as known:
-            for number in range(MOST):
-                known.acknowledge(Verifier(life.pid, f"v{number}"), 5)
+            crowd(known, life)
             with pytest.raises(ResourceExhausted, match="more than 128 verifiers"):
                 known.acknowledge(Verifier(life.pid, "more"), 5)
             known.acknowledge(Verifier(life.pid, "v0"), 6)

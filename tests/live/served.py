@@ -120,11 +120,13 @@ class Served:
             assert reply["ok"] or reply["error"]["name"] == "NOT_FOUND", reply
 
     def end(self) -> None:
-        if self.running:
-            code = self.terminate()
-            assert code == 0, self.said
-        boot.clean(self.paths)
-        self.errors.close()
+        try:
+            if self.running:
+                code = self.terminate()
+                assert code == 0, self.said
+        finally:
+            boot.clean(self.paths)
+            self.errors.close()
 
 
 def base_tree(top: Path) -> Path:
